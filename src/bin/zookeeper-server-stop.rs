@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    ottla::cli::zookeeper_server_stop::main()
+}

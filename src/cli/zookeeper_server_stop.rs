@@ -1,0 +1,8 @@
+//! `zookeeper-server-stop`.
+
+use std::process::ExitCode;
+
+/// Runs the command on this process's arguments.
+pub fn main() -> ExitCode {
+    todo!()
+}

@@ -1,0 +1,1 @@
+//! Room `controller`: see ARCHITECTURE.md.

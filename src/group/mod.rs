@@ -1,0 +1,1 @@
+//! Room `group`: see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Room `replication`: see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Room `transaction`: see ARCHITECTURE.md.
