@@ -1,1 +1,10 @@
-//! Room `wire`: see ARCHITECTURE.md.
+//! Bytes with meaning, and no I/O: how values, messages, headers and record batches lie on the wire and on disk.
+
+pub mod codec;
+pub mod error_code;
+pub mod header;
+pub mod messages;
+
+pub use codec::{Bytes, Message, Reader, Request, Uuid, Writer};
+pub use error_code::ErrorCode;
+pub use messages::ApiKey;

@@ -1,0 +1,54 @@
+//! Metadata (key 3), versions 0–12, flexible from 9.
+
+use super::prelude::*;
+
+api!(Metadata, 3, 0..=12, flexible 9, MetadataRequest => MetadataResponse);
+
+messages! {
+    struct MetadataRequest {
+        topics: Option<Vec<MetadataRequestTopic>> [0..] = Some(Vec::new()),
+        allow_auto_topic_creation: bool [4..] = true,
+        include_cluster_authorized_operations: bool [8..=10],
+        include_topic_authorized_operations: bool [8..],
+    }
+
+    struct MetadataRequestTopic {
+        topic_id: Uuid [10..],
+        name: Option<String> [0..] = Some(String::new()),
+    }
+
+    struct MetadataResponse {
+        throttle_time_ms: i32 [3..],
+        brokers: Vec<MetadataResponseBroker> [0..],
+        cluster_id: Option<String> [2..],
+        controller_id: i32 [1..] = -1,
+        topics: Vec<MetadataResponseTopic> [0..],
+        cluster_authorized_operations: i32 [8..=10] = i32::MIN,
+    }
+
+    struct MetadataResponseBroker {
+        node_id: i32 [0..],
+        host: String [0..],
+        port: i32 [0..],
+        rack: Option<String> [1..],
+    }
+
+    struct MetadataResponseTopic {
+        error_code: i16 [0..],
+        name: Option<String> [0..] = Some(String::new()),
+        topic_id: Uuid [10..],
+        is_internal: bool [1..],
+        partitions: Vec<MetadataResponsePartition> [0..],
+        topic_authorized_operations: i32 [8..] = i32::MIN,
+    }
+
+    struct MetadataResponsePartition {
+        error_code: i16 [0..],
+        partition_index: i32 [0..],
+        leader_id: i32 [0..],
+        leader_epoch: i32 [7..] = -1,
+        replica_nodes: Vec<i32> [0..],
+        isr_nodes: Vec<i32> [0..],
+        offline_replicas: Vec<i32> [5..],
+    }
+}
