@@ -1,14 +1,62 @@
 //! The commands. Each is one file with a `main()`; [`COMMANDS`] lists them all.
+//!
+//! A command declares its flags as an [`args::OptionTable`] and has `run(args, io)`; its `main` is
+//! `run_command(&TABLE, run)`. It prints to [`Io`] only, never with `println!` (which panics when the reader of a
+//! pipe has gone), and fails with an [`error::Error`].
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+pub mod args;
 pub mod console_consumer;
 pub mod console_producer;
+pub mod error;
+pub mod log4j;
 pub mod server_start;
 pub mod server_stop;
 pub mod topics;
 pub mod zookeeper_server_start;
 pub mod zookeeper_server_stop;
+
+/// The release whose behaviour the commands have, printed by `--version`.
+pub const VERSION: &str = "3.9.1";
+
+/// What a command reads its surroundings from and prints to; a test gives its own.
+pub struct Io<'a> {
+    /// Buffered when it is the process's: [`run_command`] flushes at the end.
+    pub stdout: &'a mut dyn Write,
+    pub stderr: &'a mut dyn Write,
+    /// `KAFKA_STRICT_COMPAT=1`: Apache's behaviour also where ours differs on purpose.
+    pub strict_compat: bool,
+}
+
+/// Runs a command on this process's arguments and streams, and tells its error.
+pub fn run_command(
+    table: &'static args::OptionTable,
+    run: fn(&[String], &mut Io) -> Result<ExitCode, error::Error>,
+) -> ExitCode {
+    let args = arguments();
+    let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let mut stderr = io::stderr();
+    let strict_compat = std::env::var_os("KAFKA_STRICT_COMPAT").is_some_and(|value| value == "1");
+    let mut io = Io { stdout: &mut stdout, stderr: &mut stderr, strict_compat };
+    let result = run(&args, &mut io);
+    // What was printed comes before the error, as the lines of an unbuffered stream would.
+    let flushed = io.stdout.flush().map_err(error::Error::from);
+    match result.and_then(|code| flushed.map(|()| code)) {
+        Ok(code) => code,
+        Err(error) => error.report(table, &mut io),
+    }
+}
+
+/// This process's arguments without the command's name: `ottla topics --list` has one, `kafka-topics --list` too.
+/// Bytes that are not UTF-8 are replaced, as Java does.
+pub fn arguments() -> Vec<String> {
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    let is_ottla = std::path::Path::new(&program).file_name().is_some_and(|name| name == "ottla");
+    words.skip(usize::from(is_ottla)).map(|word| word.to_string_lossy().into_owned()).collect()
+}
 
 /// One command: its installed name and its entry.
 pub struct Command {
