@@ -234,8 +234,7 @@ pub fn end_transaction_marker(
     coordinator_epoch: i32,
     timestamp_ms: i64,
 ) -> Vec<u8> {
-    let mut batch =
-        BatchBuilder::new().producer(producer_id, producer_epoch, NO_SEQUENCE).transactional().control();
+    let mut batch = BatchBuilder::new().producer(producer_id, producer_epoch, NO_SEQUENCE).transactional().control();
     let mut value = [0; 6];
     value[2..].copy_from_slice(&coordinator_epoch.to_be_bytes());
     batch.append(timestamp_ms, Some(&kind.key()), Some(&value), &[]);
