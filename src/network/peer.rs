@@ -1,0 +1,208 @@
+//! The client side of a Kafka connection: used among brokers, by the controller, and by the admin client.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+use super::Error;
+use crate::wire::header::{decode_response, request_frame};
+use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::{ApiKey, Bytes, ErrorCode, Message, Request};
+
+/// A connection to one broker. Calls are made one after another; a call that was given up makes it unusable.
+#[derive(Debug)]
+pub struct Peer {
+    address: String,
+    client_id: String,
+    inner: Mutex<Inner>,
+    /// What the broker said it serves, once asked.
+    served: std::sync::OnceLock<HashMap<i16, (i16, i16)>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    stream: TcpStream,
+    correlation_id: i32,
+    /// False from the first byte of a request to the last of its answer: a call dropped in between leaves it so.
+    usable: bool,
+}
+
+/// No answer is larger: what claims to be is not a Kafka broker ("HTTP" read as a size is 1.2 GB).
+const MAX_RESPONSE_BYTES: usize = 1 << 30;
+/// An answer gets its memory as it arrives, from this size on.
+const RESPONSE_BYTES_AT_ONCE: usize = 1 << 20;
+
+impl Peer {
+    /// Connects to `host:port` (an IPv6 address in brackets).
+    ///
+    /// # Errors
+    /// `Resolve` or `Connect`, naming the address.
+    pub async fn connect(address: &str, client_id: &str) -> Result<Peer, Error> {
+        let resolved = tokio::net::lookup_host(address).await;
+        let candidates = resolved.map_err(|source| Error::Resolve { address: address.to_owned(), source })?;
+        let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
+        for candidate in candidates {
+            match TcpStream::connect(candidate).await {
+                Ok(stream) => {
+                    // Ignored: a connection without it works too.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(Peer {
+                        address: address.to_owned(),
+                        client_id: client_id.to_owned(),
+                        inner: Mutex::new(Inner { stream, correlation_id: 0, usable: true }),
+                        served: std::sync::OnceLock::new(),
+                    });
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(Error::Connect { address: address.to_owned(), source: failure })
+    }
+
+    /// Connects, or gives up after `timeout`.
+    ///
+    /// # Errors
+    /// As [`Peer::connect`], and `TimedOut`.
+    pub async fn connect_within(address: &str, client_id: &str, timeout: Duration) -> Result<Peer, Error> {
+        let connecting = tokio::time::timeout(timeout, Peer::connect(address, client_id)).await;
+        connecting.unwrap_or_else(|_| Err(timed_out(address, timeout)))
+    }
+
+    /// The address it was connected by.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends `request` in `version` and waits for its answer.
+    ///
+    /// # Errors
+    /// `Encode` leaves the connection as it was; after any other error it is of no further use.
+    pub async fn call<R: Request>(&self, request: &R, version: i16) -> Result<R::Response, Error> {
+        let mut inner = self.inner.lock().await;
+        if !inner.usable {
+            return Err(self.closed());
+        }
+        inner.correlation_id = inner.correlation_id.wrapping_add(1);
+        let correlation_id = inner.correlation_id;
+        let frame = request_frame(request, version, correlation_id, &self.client_id)?;
+        inner.usable = false;
+        inner.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
+        let answer = self.read_frame(&mut inner.stream).await?;
+        let api = ApiKey::from_i16(R::KEY)
+            .ok_or_else(|| Error::UnsupportedApi { address: self.address.clone(), api: "this API" })?;
+        let (answered, response) =
+            decode_response::<R::Response>(answer, api, version).map_err(|source| self.decode(source))?;
+        if answered != correlation_id {
+            return Err(self.closed());
+        }
+        inner.usable = true;
+        Ok(response)
+    }
+
+    /// As [`Peer::call`], given up after `timeout`; the connection is then of no further use.
+    ///
+    /// # Errors
+    /// As [`Peer::call`], and `TimedOut`.
+    pub async fn call_within<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout: Duration,
+    ) -> Result<R::Response, Error> {
+        let calling = tokio::time::timeout(timeout, self.call(request, version)).await;
+        calling.unwrap_or_else(|_| Err(timed_out(&self.address, timeout)))
+    }
+
+    /// The versions of each API that the broker serves, by key. Asked once; brokers before 0.10 close the connection.
+    ///
+    /// # Errors
+    /// As [`Peer::call`].
+    pub async fn api_versions(&self) -> Result<&HashMap<i16, (i16, i16)>, Error> {
+        if let Some(served) = self.served.get() {
+            return Ok(served);
+        }
+        let newest = *ApiVersionsRequest::VERSIONS.end();
+        let mut response = self.ask_api_versions(newest).await?;
+        if ErrorCode(response.error_code) == ErrorCode::UNSUPPORTED_VERSION {
+            // The answer to a version that the broker does not know is in version 0 and names the ones it knows.
+            let known = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
+            let version = known.map_or(0, |api| api.max_version.clamp(0, newest));
+            response = self.ask_api_versions(version).await?;
+        }
+        let served = response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
+        Ok(self.served.get_or_init(|| served))
+    }
+
+    /// The newest version of `R` that both ends know.
+    ///
+    /// # Errors
+    /// `UnsupportedApi` if there is none; otherwise as [`Peer::call`].
+    pub async fn version_of<R: Request>(&self) -> Result<i16, Error> {
+        let served = self.api_versions().await?.get(&R::KEY).copied();
+        let api = ApiKey::from_i16(R::KEY).map_or("this API", ApiKey::name);
+        let unsupported = || Error::UnsupportedApi { address: self.address.clone(), api };
+        let (min, max) = served.ok_or_else(unsupported)?;
+        let version = max.min(*R::VERSIONS.end());
+        if version >= min.max(*R::VERSIONS.start()) { Ok(version) } else { Err(unsupported()) }
+    }
+
+    async fn ask_api_versions(&self, version: i16) -> Result<ApiVersionsResponse, Error> {
+        let request = ApiVersionsRequest {
+            client_software_name: "ottla".to_owned(),
+            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut inner = self.inner.lock().await;
+        if !inner.usable {
+            return Err(self.closed());
+        }
+        inner.correlation_id = inner.correlation_id.wrapping_add(1);
+        let frame = request_frame(&request, version, inner.correlation_id, &self.client_id)?;
+        inner.usable = false;
+        inner.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
+        let answer = self.read_frame(&mut inner.stream).await?;
+        // Only the error code of an answer says whether it is in the version asked for or in version 0.
+        let refused = answer.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
+        let shown = if refused { 0 } else { version };
+        let (_, response) =
+            decode_response(answer, ApiKey::ApiVersions, shown).map_err(|source| self.decode(source))?;
+        inner.usable = true;
+        Ok(response)
+    }
+
+    async fn read_frame(&self, stream: &mut TcpStream) -> Result<Bytes, Error> {
+        let mut prefix = [0; 4];
+        stream.read_exact(&mut prefix).await.map_err(|error| self.io(error))?;
+        let size = i32::from_be_bytes(prefix);
+        let Some(size) = usize::try_from(size).ok().filter(|&size| size <= MAX_RESPONSE_BYTES) else {
+            return Err(self.decode(crate::wire::codec::Error::BadLength(size.into())));
+        };
+        let mut frame = Vec::with_capacity(size.min(RESPONSE_BYTES_AT_ONCE));
+        let read = stream.take(size as u64).read_to_end(&mut frame).await.map_err(|error| self.io(error))?;
+        if read < size {
+            return Err(self.closed());
+        }
+        Ok(frame.into())
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { address: self.address.clone() }
+    }
+
+    fn io(&self, source: std::io::Error) -> Error {
+        match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.closed(),
+            _ => Error::Io { address: self.address.clone(), source },
+        }
+    }
+
+    fn decode(&self, source: crate::wire::codec::Error) -> Error {
+        Error::Decode { address: self.address.clone(), source }
+    }
+}
+
+fn timed_out(address: &str, timeout: Duration) -> Error {
+    Error::TimedOut { address: address.to_owned(), timeout_ms: timeout.as_millis() as u64 }
+}
