@@ -111,11 +111,7 @@ impl From<Malformed> for End {
 }
 
 impl Driver {
-    pub(super) fn new(
-        config: Config,
-        queue: mpsc::UnboundedReceiver<Request>,
-        states: watch::Sender<State>,
-    ) -> Driver {
+    pub(super) fn new(config: Config, queue: mpsc::UnboundedReceiver<Request>, states: watch::Sender<State>) -> Driver {
         Driver {
             session_timeout: config.session_timeout,
             // Clients of one cluster start at different servers.
@@ -202,7 +198,8 @@ impl Driver {
             .min(self.config.connection_timeout)
             .max(Duration::from_millis(100));
         let unreachable = || End::Connection("timed out".to_owned());
-        let stream = timeout(patience, TcpStream::connect((host.as_str(), port))).await.map_err(|_| unreachable())??;
+        let stream =
+            timeout(patience, TcpStream::connect((host.as_str(), port))).await.map_err(|_| unreachable())??;
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         let inbound = Inbound { socket: read, buffer: BytesMut::new() };

@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::registry::Error;
 use crate::registry::jute::{Malformed, Reader, Writer};
-pub use crate::registry::proto::{CreateMode, EventKind, Stat};
 use crate::registry::proto::{Acl, Code, op};
+pub use crate::registry::proto::{CreateMode, EventKind, Stat};
 use connect_string::ConnectString;
 use driver::{Answer, Driver, Request, WatchKind};
 
@@ -62,7 +62,9 @@ struct Current {
 pub enum State {
     /// No server answers right now; the session may still be alive.
     Connecting,
-    Connected { session_id: i64 },
+    Connected {
+        session_id: i64,
+    },
     /// The registry has dropped it: [`rebuild`](Session::rebuild).
     Expired,
     /// [`close`](Session::close) was called.
@@ -72,11 +74,25 @@ pub enum State {
 /// One change of a [`multi`](Session::multi).
 #[derive(Debug, Clone)]
 pub enum Op {
-    Create { path: String, data: Option<Vec<u8>>, mode: CreateMode },
-    Set { path: String, data: Vec<u8>, version: i32 },
-    Delete { path: String, version: i32 },
+    Create {
+        path: String,
+        data: Option<Vec<u8>>,
+        mode: CreateMode,
+    },
+    Set {
+        path: String,
+        data: Vec<u8>,
+        version: i32,
+    },
+    Delete {
+        path: String,
+        version: i32,
+    },
     /// Fails the whole unless the znode has this version.
-    Check { path: String, version: i32 },
+    Check {
+        path: String,
+        version: i32,
+    },
 }
 
 impl Op {
@@ -418,9 +434,7 @@ impl Session {
             let kind = r.i32().map_err(malformed)?;
             r.bool().and_then(|_| r.i32()).map_err(malformed)?;
             results.push(match kind {
-                op::CREATE | op::CREATE_CONTAINER => {
-                    OpResult::Created(self.relative(r.string().map_err(malformed)?))
-                }
+                op::CREATE | op::CREATE_CONTAINER => OpResult::Created(self.relative(r.string().map_err(malformed)?)),
                 op::CREATE2 => {
                     let path = self.relative(r.string().map_err(malformed)?);
                     Stat::read(&mut r).map_err(malformed)?;
@@ -489,11 +503,7 @@ impl Session {
         let answer = answer.map_err(|_| Error::ConnectionLoss(path.to_owned()))?;
         match answer.code {
             Code::OK => Ok(answer),
-            code => Err(Failure {
-                code: Some(code),
-                repeated: answer.repeated,
-                error: Error::from_code(code, path),
-            }),
+            code => Err(Failure { code: Some(code), repeated: answer.repeated, error: Error::from_code(code, path) }),
         }
     }
 

@@ -54,9 +54,7 @@ impl ConfigEntity {
             ["brokers", id] => ConfigEntity::Broker(Some(id.parse().ok()?)),
             ["clients", client] => ConfigEntity::Client(name(client)?),
             ["users", user] => ConfigEntity::User(name(user)?),
-            ["users", user, "clients", client] => {
-                ConfigEntity::UserClient { user: name(user)?, client: name(client)? }
-            }
+            ["users", user, "clients", client] => ConfigEntity::UserClient { user: name(user)?, client: name(client)? },
             ["ips", DEFAULT_NAME] => ConfigEntity::Ip(None),
             ["ips", ip] => ConfigEntity::Ip(Some(ip.to_owned())),
             _ => return None,

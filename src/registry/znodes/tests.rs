@@ -17,12 +17,8 @@ fn a_broker_registration_reads_as_apache_writes_it() {
 
 #[test]
 fn a_broker_without_plaintext_has_null_host() {
-    let endpoint = BrokerEndpoint {
-        listener: "IN".into(),
-        host: "::1".into(),
-        port: 9093,
-        security_protocol: "SSL".into(),
-    };
+    let endpoint =
+        BrokerEndpoint { listener: "IN".into(), host: "::1".into(), port: 9093, security_protocol: "SSL".into() };
     let registration = BrokerRegistration {
         endpoints: vec![endpoint],
         rack: None,

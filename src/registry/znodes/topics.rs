@@ -180,7 +180,8 @@ impl ReassignPartitions {
     pub const PATH: &str = "/admin/reassign_partitions";
 
     pub fn encode(&self) -> Vec<u8> {
-        let row = |p: &PartitionReassignment| json!({"topic": p.topic, "partition": p.partition, "replicas": p.replicas});
+        let row =
+            |p: &PartitionReassignment| json!({"topic": p.topic, "partition": p.partition, "replicas": p.replicas});
         json::text(&json!({"version": 1, "partitions": self.partitions.iter().map(row).collect::<Vec<_>>()}))
     }
 
