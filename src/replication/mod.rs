@@ -1,1 +1,8 @@
-//! Room `replication`: see ARCHITECTURE.md.
+//! Logs made into partitions: who leads them, what is committed, who waits for it, and what the cluster looks like.
+
+mod metadata;
+
+pub use metadata::{
+    BrokerEndpoint, ClusterMetadata, INTERNAL_TOPICS, LiveBroker, MetadataCache, NO_LEADER, PartitionMetadata,
+    TopicMetadata, is_internal,
+};
