@@ -114,7 +114,12 @@ impl ClusterMetadata {
     }
 
     /// How a client of `listener` reaches the leader of a partition, if it has one that is alive.
-    pub fn leader_endpoint(&self, topic: &str, partition: i32, listener: &str) -> Option<(&LiveBroker, &BrokerEndpoint)> {
+    pub fn leader_endpoint(
+        &self,
+        topic: &str,
+        partition: i32,
+        listener: &str,
+    ) -> Option<(&LiveBroker, &BrokerEndpoint)> {
         let leader = self.brokers.get(&self.partition(topic, partition)?.leader)?;
         Some((leader, leader.endpoint(listener)?))
     }

@@ -35,12 +35,13 @@ pub(super) fn unsupported_version(context: &RequestContext) -> Reply {
     let mut context = context.clone();
     context.header.api_version = 0;
     let versions = ApiKey::ApiVersions.versions();
-    let own = ApiVersion { api_key: ApiKey::ApiVersions as i16, min_version: *versions.start(), max_version: *versions.end() };
-    let response = ApiVersionsResponse {
-        error_code: ErrorCode::UNSUPPORTED_VERSION.0,
-        api_keys: vec![own],
-        ..Default::default()
+    let own = ApiVersion {
+        api_key: ApiKey::ApiVersions as i16,
+        min_version: *versions.start(),
+        max_version: *versions.end(),
     };
+    let response =
+        ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION.0, api_keys: vec![own], ..Default::default() };
     Reply::now(&context, &response)
 }
 

@@ -19,7 +19,8 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Des
         BROKERS => None,
         CONTROLLERS => Some((
             ErrorCode::MISMATCHED_ENDPOINT_TYPE,
-            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".to_owned(),
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
         )),
         other => Some((ErrorCode::UNSUPPORTED_ENDPOINT_TYPE, format!("Unsupported endpoint type {other}"))),
     };

@@ -100,10 +100,12 @@ impl View<'_> {
                     Some(topic) => self.topic(name, topic),
                     None => missing(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(name), Uuid::ZERO),
                 },
-                None => match self.cluster.topic_name(*topic_id).and_then(|name| self.cluster.topics.get_key_value(name)) {
-                    Some((name, topic)) => self.topic(name, topic),
-                    None => missing(ErrorCode::UNKNOWN_TOPIC_ID, None, *topic_id),
-                },
+                None => {
+                    match self.cluster.topic_name(*topic_id).and_then(|name| self.cluster.topics.get_key_value(name)) {
+                        Some((name, topic)) => self.topic(name, topic),
+                        None => missing(ErrorCode::UNKNOWN_TOPIC_ID, None, *topic_id),
+                    }
+                }
             };
             topics.push(topic);
         }
@@ -144,7 +146,9 @@ impl View<'_> {
         let code = match leader {
             None => ErrorCode::LEADER_NOT_AVAILABLE,
             // Only from version 6 on are clients told that the leader cannot be reached the way they came.
-            Some(leader) if leader.endpoint(self.listener).is_none() && self.version >= 6 => ErrorCode::LISTENER_NOT_FOUND,
+            Some(leader) if leader.endpoint(self.listener).is_none() && self.version >= 6 => {
+                ErrorCode::LISTENER_NOT_FOUND
+            }
             Some(leader) if leader.endpoint(self.listener).is_none() => ErrorCode::LEADER_NOT_AVAILABLE,
             Some(_) if drops_dead && is_dead > 0 => ErrorCode::REPLICA_NOT_AVAILABLE,
             Some(_) => ErrorCode::NONE,

@@ -22,7 +22,11 @@ fn broker(id: i32) -> UpdateMetadataBroker {
     UpdateMetadataBroker { id, endpoints: vec![endpoint], rack: None, ..Default::default() }
 }
 
-fn request(epoch: i32, brokers: &[i32], topics: Vec<(&str, Uuid, Vec<UpdateMetadataPartitionState>)>) -> UpdateMetadataRequest {
+fn request(
+    epoch: i32,
+    brokers: &[i32],
+    topics: Vec<(&str, Uuid, Vec<UpdateMetadataPartitionState>)>,
+) -> UpdateMetadataRequest {
     UpdateMetadataRequest {
         controller_id: 1,
         controller_epoch: epoch,
