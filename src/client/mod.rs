@@ -1,1 +1,3 @@
 //! Room `client`: see ARCHITECTURE.md.
+
+pub mod properties;
