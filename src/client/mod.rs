@@ -1,3 +1,5 @@
 //! Room `client`: see ARCHITECTURE.md.
 
+pub mod consumer;
 pub mod properties;
+pub mod topic_filter;
