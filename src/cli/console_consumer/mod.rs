@@ -1,8 +1,461 @@
-//! `kafka-console-consumer`.
+//! `kafka-console-consumer`: records of a topic, a partition or the topics of a pattern, formatted on stdout.
+//!
+//! - Without `--group` no group is joined: see [`crate::client::consumer`].
+//! - What was printed is counted on stderr at every end; any error while polling ends with exit 0, as Apache's does.
+//! - Output is written in blocks, and at once whenever the input pauses. Offsets are committed only for what was
+//!   written.
+//!
+//! Source: `ConsoleConsumer` and `ConsoleConsumerOptions` of 3.9, `ConsoleConsumer` of 1.1 for `--zookeeper`.
+
+mod deserializers;
+mod formatter;
+mod internal_topics;
+mod options;
+mod signals;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use self::options::{Request, Settings, Topics};
+use self::signals::Signals;
+use super::error::{Error, help_or_version};
+use super::{Io, log4j, run_command};
+use crate::client::consumer::{
+    Batch, Code, Consumer, Entry, Error as ConsumeError, LogLine, Notice, Options, Subscription,
+};
+use crate::client::properties::{ClientSettings, ConfigError, Role};
+use crate::client::topic_filter::{PatternError, TopicFilter};
+use crate::wire::error_code::ErrorCode;
+
+const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    todo!()
+    run_command(&options::TABLE, run)
+}
+
+fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
+    let matches = options::parse(args)?;
+    if matches.is_empty() {
+        return Err(Error::Usage(options::TABLE.purpose.to_owned()));
+    }
+    if let Some(code) = help_or_version(&options::TABLE, &matches, io)? {
+        return Ok(code);
+    }
+    match options::check(&matches)? {
+        Request::New(settings) => run_new(settings, io),
+        Request::Old { .. } => Err(Error::Message("--zookeeper is not there yet".to_owned())),
+    }
+}
+
+fn run_new(settings: Settings, io: &mut Io) -> Result<ExitCode, Error> {
+    for warning in &settings.warnings {
+        writeln!(io.stderr, "{warning}")?;
+    }
+    for (message, exception) in &settings.complaints {
+        log_error(io, message, exception, "org.apache.kafka.tools.consumer.DefaultMessageFormatter")?;
+    }
+    let signals = Signals::hold_back()?;
+    let (consumer, client) = match new_consumer(&settings) {
+        Ok(made) => made,
+        Err(failure) => return unknown_error(io, &failure.exception()),
+    };
+    for warning in client.warnings() {
+        log4j::warn(warning, "org.apache.kafka.clients.consumer.ConsumerConfig");
+    }
+    let waker = consumer.waker();
+    let received = signals.on_first(move || waker.stop());
+    let mut source = Source::New(consumer);
+    let mut session = Session { count: 0, settings: &settings, client: client_name(&settings, &client) };
+    let end = session.consume(&mut source, io);
+    source.close();
+    if !matches!(end, Ok(End::Closed)) {
+        io.stdout.flush().or_else(ignore_closed)?;
+    }
+    let failure = match end {
+        Ok(_) => None,
+        Err(failure) => Some(failure),
+    };
+    let count = session.count;
+    writeln!(io.stderr, "Processed a total of {count} messages")?;
+    if let Some(failure) = failure {
+        return unknown_error(io, &failure);
+    }
+    if settings.enable_systest_events {
+        writeln!(io.stdout, "shutdown_complete").and_then(|()| io.stdout.flush()).or_else(ignore_closed)?;
+    }
+    Ok(received.exit_code().unwrap_or(ExitCode::SUCCESS))
+}
+
+/// Why there is no consumer.
+enum Failure {
+    Config(ConfigError),
+    Url(String),
+    Pattern(PatternError),
+    Librdkafka(String),
+}
+
+impl Failure {
+    /// The exception that Java logs, its causes following on lines of their own.
+    fn exception(&self) -> String {
+        const CONFIG: &str = ConfigError::CLASS;
+        const KAFKA: &str = "org.apache.kafka.common.KafkaException: Failed to construct kafka consumer";
+        match self {
+            Failure::Config(error) => format!("{CONFIG}: {error}"),
+            Failure::Url(text) => format!("{KAFKA}\nCaused by: {CONFIG}: {text}"),
+            Failure::Pattern(error) => format!("java.util.regex.PatternSyntaxException: {error}"),
+            Failure::Librdkafka(text) => format!("{KAFKA}\nCaused by: {text}"),
+        }
+    }
+}
+
+fn new_consumer(settings: &Settings) -> Result<(Consumer, ClientSettings), Failure> {
+    let reset = options::reset(&settings.properties);
+    let properties = settings.properties.iter().map(|(key, value)| {
+        // Kafka 4.0's way to begin at a time; librdkafka never sees it, for we ask for the offset ourselves.
+        let by_duration = key == "auto.offset.reset" && value.starts_with("by_duration:");
+        (key.as_str(), if by_duration { "latest" } else { value.as_str() })
+    });
+    let client = ClientSettings::check(Role::Consumer, properties).map_err(Failure::Config)?;
+    check_servers(client.get("bootstrap.servers").unwrap_or_default()).map_err(Failure::Url)?;
+    let subscription = match (&settings.topics, settings.partition) {
+        (Topics::Named(topic), Some((partition, from))) => {
+            Subscription::Partition { topic: topic.clone(), partition, from }
+        }
+        (Topics::Named(topic), None) => Subscription::Topic(topic.clone()),
+        (Topics::Matching(pattern), _) => {
+            let filter = TopicFilter::including(pattern).map_err(Failure::Pattern)?;
+            let internal = client.get("exclude.internal.topics") == Some("false");
+            Subscription::Matching(if internal { filter.with_internal_topics() } else { filter })
+        }
+        (Topics::NotMatching(pattern), _) => {
+            Subscription::Matching(TopicFilter::excluding(pattern).map_err(Failure::Pattern)?)
+        }
+    };
+    let mut librdkafka = client.to_librdkafka().map_err(Failure::Config)?;
+    librdkafka.extend(TUNING.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    if let Some(group) = &settings.group {
+        librdkafka.push(("group.id".to_owned(), group.clone()));
+    }
+    let refresh = u64::try_from(client.number("metadata.max.age.ms", 300_000)).unwrap_or(300_000);
+    let options = Options {
+        settings: librdkafka,
+        group: settings.group.clone(),
+        reset,
+        refresh: Duration::from_millis(refresh.max(100)),
+        log: log_librdkafka,
+    };
+    let consumer = Consumer::new(options, subscription).map_err(Failure::Librdkafka)?;
+    Ok((consumer, client))
+}
+
+/// How much is fetched ahead, and how soon again when that much is there: librdkafka's defaults are 64 MiB and 1 s.
+const TUNING: [(&str, &str); 2] = [("queued.max.messages.kbytes", "16384"), ("fetch.queue.backoff.ms", "5")];
+
+/// `host:port,…` as Java's clients take it.
+fn check_servers(servers: &str) -> Result<(), String> {
+    let mut any = false;
+    for server in servers.split(',').map(str::trim).filter(|server| !server.is_empty()) {
+        any = true;
+        let address = server.split_once("://").map_or(server, |(_, address)| address);
+        let valid = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u32>().is_ok());
+        if !valid {
+            return Err(format!("Invalid url in bootstrap.servers: {server}"));
+        }
+    }
+    if any { Ok(()) } else { Err("No resolvable bootstrap urls given in bootstrap.servers".to_owned()) }
+}
+
+/// How Java's consumer names itself in its log.
+fn client_name(settings: &Settings, client: &ClientSettings) -> String {
+    let id = client.get("client.id").unwrap_or("console-consumer");
+    match &settings.group {
+        Some(group) => format!("[Consumer clientId={id}, groupId={group}]"),
+        None => format!("[Consumer clientId={id}]"),
+    }
+}
+
+/// The consumers there are.
+enum Source {
+    New(Consumer),
+}
+
+impl Source {
+    fn poll(
+        &mut self,
+        batch: &mut Batch,
+        limit: usize,
+        wait: Option<Duration>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), ConsumeError> {
+        match self {
+            Source::New(consumer) => consumer.poll(batch, limit, wait, notices),
+        }
+    }
+
+    fn mark(&mut self, record: &crate::client::consumer::Record<'_>) {
+        match self {
+            Source::New(consumer) => consumer.mark(record),
+        }
+    }
+
+    /// What was marked has been written: it may be committed.
+    fn written(&mut self) {
+        match self {
+            Source::New(consumer) => consumer.store_marked(),
+        }
+    }
+
+    fn judge(&self, code: Code, text: &str) -> Result<Option<Notice>, ConsumeError> {
+        match self {
+            Source::New(consumer) => consumer.judge(code, text),
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        match self {
+            Source::New(consumer) => consumer.is_stopping(),
+        }
+    }
+
+    fn leave_unread(&mut self, batch: &mut Batch) {
+        match self {
+            Source::New(consumer) => consumer.leave_unread(batch),
+        }
+    }
+
+    fn close(self) {
+        match self {
+            Source::New(consumer) => consumer.close(),
+        }
+    }
+}
+
+/// How consuming ended, short of an error that makes the command fail.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// `--max-messages`, a time-out, a signal, or an error while polling.
+    Done,
+    /// Nobody reads our output any more.
+    Closed,
+}
+
+/// One run: what was counted so far.
+struct Session<'a> {
+    count: u64,
+    settings: &'a Settings,
+    client: String,
+}
+
+/// How many records are taken at a time: enough for the cost of taking them not to show.
+const BATCH: u64 = 1000;
+/// Output is written when so much has come together, or sooner when no input is there.
+const BLOCK: usize = 64 * 1024;
+
+impl Session<'_> {
+    /// Prints records until something ends it.
+    ///
+    /// # Errors
+    /// The exception that ends the command with exit 1.
+    fn consume(&mut self, source: &mut Source, io: &mut Io) -> Result<End, String> {
+        let limit = match &self.settings.max_messages {
+            None => None,
+            Some(text) => match text.parse::<i32>() {
+                Ok(-1) => None,
+                Ok(number) => Some(u64::try_from(number).unwrap_or(0)),
+                Err(_) => {
+                    let exception = "joptsimple.OptionArgumentConversionException";
+                    return Err(format!("{exception}: Cannot parse argument '{text}' of option max-messages"));
+                }
+            },
+        };
+        let mut batch = Batch::default();
+        let mut out = Vec::with_capacity(BLOCK + BLOCK / 4);
+        let mut notices = Vec::new();
+        let mut waiting_since = Instant::now();
+        loop {
+            let left = limit.map_or(BATCH, |limit| limit - self.count);
+            if left == 0 {
+                if self.write(&mut out, source, io) == End::Closed {
+                    return Ok(End::Closed);
+                }
+                source.leave_unread(&mut batch);
+                return Ok(End::Done);
+            }
+            let room = left.min(BATCH) as usize;
+            let mut polled = source.poll(&mut batch, room, Some(Duration::ZERO), &mut notices);
+            if polled.is_ok() && batch.is_empty() {
+                if self.write(&mut out, source, io) == End::Closed {
+                    return Ok(End::Closed);
+                }
+                if source.is_stopping() {
+                    return Ok(End::Done);
+                }
+                let wait = self.settings.timeout.map(|timeout| timeout.saturating_sub(waiting_since.elapsed()));
+                if wait == Some(Duration::ZERO) {
+                    tell(io, TERMINATING, "org.apache.kafka.common.errors.TimeoutException");
+                    return Ok(End::Done);
+                }
+                polled = source.poll(&mut batch, room, wait, &mut notices);
+            }
+            for notice in notices.drain(..) {
+                self.warn(&notice);
+            }
+            if let Err(error) = polled {
+                return Ok(self.terminate(&error, &mut out, source, io));
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            match self.format_all(&batch, &mut out, source, io) {
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => {}
+                Err(exception) => {
+                    // What came before the bad record was printed, and is written.
+                    self.write(&mut out, source, io);
+                    return Err(exception);
+                }
+            }
+            waiting_since = Instant::now();
+            if source.is_stopping() {
+                return Ok(self.write(&mut out, source, io));
+            }
+        }
+    }
+
+    /// Formats a batch into `out`, which is written whenever it is a block.
+    fn format_all(
+        &mut self,
+        batch: &Batch,
+        out: &mut Vec<u8>,
+        source: &mut Source,
+        io: &mut Io,
+    ) -> Result<Option<End>, String> {
+        for entry in batch.entries() {
+            let record = match entry {
+                Entry::Record(record) => record,
+                Entry::Error { code, text } => match source.judge(code, &text) {
+                    Ok(notice) => {
+                        notice.iter().for_each(|notice| self.warn(notice));
+                        continue;
+                    }
+                    Err(error) => return Ok(Some(self.terminate(&error, out, source, io))),
+                },
+            };
+            self.count += 1;
+            if let Err(exception) = self.settings.formatter.write_to(&record, out) {
+                if !self.settings.skip_message_on_error {
+                    return Err(exception);
+                }
+                tell(io, "Error processing message, skipping this message: ", &exception);
+            }
+            source.mark(&record);
+            if out.len() >= BLOCK && self.write(out, source, io) == End::Closed {
+                return Ok(Some(End::Closed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes what was formatted. Offsets go with it: what nobody could read was not consumed.
+    fn write(&self, out: &mut Vec<u8>, source: &mut Source, io: &mut Io) -> End {
+        let written = io.stdout.write_all(out).and_then(|()| io.stdout.flush());
+        out.clear();
+        match written {
+            Ok(()) => {
+                source.written();
+                End::Done
+            }
+            Err(_) => {
+                let _ = writeln!(io.stderr, "Unable to write to standard out, closing consumer.");
+                End::Closed
+            }
+        }
+    }
+
+    fn terminate(&self, error: &ConsumeError, out: &mut Vec<u8>, source: &mut Source, io: &mut Io) -> End {
+        let end = self.write(out, source, io);
+        tell(io, TERMINATING, &exception(error));
+        end
+    }
+
+    fn warn(&self, notice: &Notice) {
+        const LOGGER: &str = "org.apache.kafka.clients.NetworkClient";
+        let client = &self.client;
+        match notice {
+            Notice::MissingTopic { topic, code } => {
+                let name = i16::try_from(*code).map(|code| format!("{}", ErrorCode::from(code))).unwrap_or_default();
+                log4j::warn(format!("{client} Error while fetching metadata : {{{topic}={name}}}"), LOGGER);
+            }
+            Notice::Trouble(text) => log4j::warn(format!("{client} {text}"), LOGGER),
+        }
+    }
+}
+
+const TERMINATING: &str = "Error processing message, terminating consumer process: ";
+
+/// The exception that Java's consumer throws.
+fn exception(error: &ConsumeError) -> String {
+    let class = match error {
+        ConsumeError::InvalidTopic(_) => "errors.InvalidTopicException",
+        ConsumeError::TopicAuthorization(_) => "errors.TopicAuthorizationException",
+        ConsumeError::GroupAuthorization(_) => "errors.GroupAuthorizationException",
+        ConsumeError::NoOffset(_) => "errors.NoOffsetForPartitionException",
+        ConsumeError::Authentication(_) => "errors.SaslAuthenticationException",
+        ConsumeError::Other(_) => "KafkaException",
+    };
+    format!("org.apache.kafka.common.{class}: {error}")
+}
+
+/// A log line at ERROR, the exception on the next, as log4j prints them.
+fn tell(io: &mut Io, message: &str, exception: &str) {
+    // A stderr that is gone is not an error.
+    let _ = log_error(io, message, exception, LOGGER);
+}
+
+fn log_error(io: &mut Io, message: &str, exception: &str, logger: &str) -> Result<(), Error> {
+    log4j::error(message, logger);
+    Ok(writeln!(io.stderr, "{exception}")?)
+}
+
+fn unknown_error(io: &mut Io, exception: &str) -> Result<ExitCode, Error> {
+    tell(io, "Unknown error when running consumer: ", exception);
+    Ok(ExitCode::FAILURE)
+}
+
+/// A reader that went away is a normal end.
+fn ignore_closed(error: std::io::Error) -> Result<(), Error> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) }
+}
+
+/// What librdkafka logs, in the words of Java's client where it has them.
+fn log_librdkafka(line: &LogLine) {
+    const WARNING: i32 = 4;
+    const LOGGER: &str = "org.apache.kafka.clients.NetworkClient";
+    if line.level > WARNING {
+        return;
+    }
+    match line.facility {
+        // "[thrd:host:port/bootstrap]: host:port/bootstrap: Connect to ipv4#1.2.3.4:9092 failed: …"
+        "FAIL" => match failed_address(line.text) {
+            Some(address) => log4j::warn(
+                format!("Connection to node -1 ({address}) could not be established. Node may not be available."),
+                LOGGER,
+            ),
+            None => log4j::warn(line.text, LOGGER),
+        },
+        // "1/1 brokers are down", which the line before has told better; and settings that are a producer's.
+        "ERROR" if line.text.contains("brokers are down") => {}
+        "CONFWARN" => {}
+        _ => log4j::warn(line.text, LOGGER),
+    }
+}
+
+/// `host/1.2.3.4:9092`, as Java writes addresses, from librdkafka's text about a failed connection.
+fn failed_address(text: &str) -> Option<String> {
+    let (before, after) = text.split_once(": Connect to ")?;
+    let address = after.split_once(" failed:")?.0.split_once('#')?.1;
+    let name = before.rsplit(": ").next()?.split('/').next()?;
+    let host = name.rsplit_once(':')?.0;
+    Some(format!("{host}/{address}"))
 }

@@ -3,14 +3,14 @@
 //! Where releases contradict each other, 3.9's words and behaviour hold. `--zookeeper` chooses the tool of 1.1.
 
 use std::collections::HashMap;
-use std::fs;
+use std::io;
 use std::time::Duration;
 
 use super::formatter::{self, Formatter};
 use crate::cli::args::{Abbreviations, Matches, Opt, OptionTable, key_values};
 use crate::cli::error::Error;
 use crate::client::consumer::{Reset, Start};
-use crate::config::Properties;
+use crate::config::{self, Properties};
 
 /// Everything that can be asked for.
 pub const TABLE: OptionTable = OptionTable {
@@ -428,7 +428,22 @@ fn formatter_properties(matches: &Matches) -> Result<HashMap<String, String>, Er
 }
 
 fn load(file: &str) -> Result<Vec<(String, String)>, Error> {
-    todo!()
+    match Properties::read(file) {
+        Ok(properties) => {
+            Ok(properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        }
+        Err(config::Error::Read { source, .. }) => {
+            let class = match source.kind() {
+                io::ErrorKind::NotFound => "java.nio.file.NoSuchFileException",
+                io::ErrorKind::PermissionDenied => "java.nio.file.AccessDeniedException",
+                _ => return Err(Error::Exception { class: "java.io.IOException".to_owned(), message: source.to_string() }),
+            };
+            Err(Error::Exception { class: class.to_owned(), message: file.to_owned() })
+        }
+        Err(other) => {
+            Err(Error::Exception { class: "java.lang.IllegalArgumentException".to_owned(), message: other.to_string() })
+        }
+    }
 }
 
 /// What `auto.offset.reset` means to the client. What is wrong with it was found before.
