@@ -62,8 +62,8 @@ impl TopicFilter {
 
     /// Whether the topic is chosen.
     pub fn allows(&self, topic: &str) -> bool {
-        let matches = self.leading.iter().all(|(wanted, group)| group.is_match(topic) == *wanted)
-            && self.whole.is_match(topic);
+        let matches =
+            self.leading.iter().all(|(wanted, group)| group.is_match(topic) == *wanted) && self.whole.is_match(topic);
         matches == self.choose_matching && (self.choose_internal || !INTERNAL_TOPICS.contains(&topic))
     }
 }

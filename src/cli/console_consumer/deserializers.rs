@@ -170,9 +170,10 @@ impl Charset {
         match self {
             Charset::Utf8 => String::from_utf8_lossy(data).into_owned(),
             Charset::Latin1 => data.iter().map(|&byte| char::from(byte)).collect(),
-            Charset::Ascii => {
-                data.iter().map(|&byte| if byte < 128 { char::from(byte) } else { char::REPLACEMENT_CHARACTER }).collect()
-            }
+            Charset::Ascii => data
+                .iter()
+                .map(|&byte| if byte < 128 { char::from(byte) } else { char::REPLACEMENT_CHARACTER })
+                .collect(),
             Charset::Utf16 => match data {
                 [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
                 [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),

@@ -83,7 +83,9 @@ fn class(name: &str) -> Option<Class> {
         "kafka.tools.LoggingMessageFormatter" => {
             renamed(Kind::Default, "org.apache.kafka.tools.consumer.LoggingMessageFormatter")
         }
-        "kafka.tools.NoOpMessageFormatter" => renamed(Kind::NoOp, "org.apache.kafka.tools.consumer.NoOpMessageFormatter"),
+        "kafka.tools.NoOpMessageFormatter" => {
+            renamed(Kind::NoOp, "org.apache.kafka.tools.consumer.NoOpMessageFormatter")
+        }
         "kafka.coordinator.group.GroupMetadataManager$OffsetsMessageFormatter" => {
             let replacement = "org.apache.kafka.tools.consumer.OffsetsMessageFormatter";
             renamed(Kind::Text(InternalRecord::Offset), replacement)

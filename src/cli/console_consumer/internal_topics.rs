@@ -206,7 +206,9 @@ fn as_text(kind: InternalRecord, key: Option<&[u8]>, value: Option<&[u8]>) -> Re
     let version = version_of(key)?;
     let key = match key_of(kind, version) {
         Key::Wanted(schema) => read(schema, key)?,
-        Key::Unknown if kind == InternalRecord::TransactionLog => return Ok(Some(format!("unknown::version={version}"))),
+        Key::Unknown if kind == InternalRecord::TransactionLog => {
+            return Ok(Some(format!("unknown::version={version}")));
+        }
         _ => return Ok(None),
     };
     let value = match value {
@@ -220,9 +222,7 @@ fn as_text(kind: InternalRecord, key: Option<&[u8]>, value: Option<&[u8]>) -> Re
                     InternalRecord::GroupMetadata => "group metadata",
                     InternalRecord::TransactionLog => "transaction log",
                 };
-                return Err(format!(
-                    "java.lang.IllegalStateException: Unknown {what} message version: {version}"
-                ));
+                return Err(format!("java.lang.IllegalStateException: Unknown {what} message version: {version}"));
             }
             Some(read(schema, value)?)
         }
@@ -273,7 +273,8 @@ fn group_text(group: &str, value: &Value) -> String {
     for member in members {
         let instance = member["groupInstanceId"].as_str().map_or("None".to_owned(), |id| format!("Some({id})"));
         let session = plain(&member["sessionTimeout"]);
-        let rebalance = if member["rebalanceTimeout"].is_null() { session.clone() } else { plain(&member["rebalanceTimeout"]) };
+        let rebalance =
+            if member["rebalanceTimeout"].is_null() { session.clone() } else { plain(&member["rebalanceTimeout"]) };
         let comma = if text.is_empty() { "" } else { ", " };
         // Writing to a String cannot fail.
         let _ = write!(
@@ -379,9 +380,10 @@ fn read_field(reader: &mut Reader, kind: &Kind, version: i16, flexible: bool) ->
             None => Value::Null,
         },
         Kind::Structs(fields) => match reader.array_len(flexible)? {
-            Some(count) => {
-                (0..count).map(|_| read_fields(reader, fields, version, flexible)).collect::<Decoded<Vec<Value>>>()?.into()
-            }
+            Some(count) => (0..count)
+                .map(|_| read_fields(reader, fields, version, flexible))
+                .collect::<Decoded<Vec<Value>>>()?
+                .into(),
             None => Value::Null,
         },
     })

@@ -158,7 +158,8 @@ fn check_servers(servers: &str) -> Result<(), String> {
     for server in servers.split(',').map(str::trim).filter(|server| !server.is_empty()) {
         any = true;
         let address = server.split_once("://").map_or(server, |(_, address)| address);
-        let valid = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u32>().is_ok());
+        let valid =
+            address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u32>().is_ok());
         if !valid {
             return Err(format!("Invalid url in bootstrap.servers: {server}"));
         }

@@ -20,7 +20,8 @@ pub const TABLE: OptionTable = OptionTable {
         Opt::value("include", "String: Java regex (String)", "3.0", "Read the topics whose whole name matches."),
         Opt::value("whitelist", "String: Java regex (String)", "0.8", "DEPRECATED: use --include, which wins over it.")
             .until("3.9"),
-        Opt::value("blacklist", "String: blacklist", "0.8", "With --zookeeper: read all topics but these.").until("1.1"),
+        Opt::value("blacklist", "String: blacklist", "0.8", "With --zookeeper: read all topics but these.")
+            .until("1.1"),
         Opt::value("bootstrap-server", "String: server to connect to", "0.9", "REQUIRED: the brokers, host:port,…"),
         Opt::value("zookeeper", "String: urls", "0.8", "Use the old consumer, over ZooKeeper: host:port,…[/chroot].")
             .until("1.1"),
@@ -429,14 +430,17 @@ fn formatter_properties(matches: &Matches) -> Result<HashMap<String, String>, Er
 
 fn load(file: &str) -> Result<Vec<(String, String)>, Error> {
     match Properties::read(file) {
-        Ok(properties) => {
-            Ok(properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
-        }
+        Ok(properties) => Ok(properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
         Err(config::Error::Read { source, .. }) => {
             let class = match source.kind() {
                 io::ErrorKind::NotFound => "java.nio.file.NoSuchFileException",
                 io::ErrorKind::PermissionDenied => "java.nio.file.AccessDeniedException",
-                _ => return Err(Error::Exception { class: "java.io.IOException".to_owned(), message: source.to_string() }),
+                _ => {
+                    return Err(Error::Exception {
+                        class: "java.io.IOException".to_owned(),
+                        message: source.to_string(),
+                    });
+                }
             };
             Err(Error::Exception { class: class.to_owned(), message: file.to_owned() })
         }

@@ -23,7 +23,10 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) enum Discovered {
     /// The wanted topics; `complete` is false while one of them is missing or has no leader yet.
-    Topics { topics: Vec<TopicMetadata>, complete: bool },
+    Topics {
+        topics: Vec<TopicMetadata>,
+        complete: bool,
+    },
     Failed(Code),
 }
 

@@ -163,9 +163,10 @@ fn begin(client: &Client, mut list: PartitionList, context: &Context) -> Partiti
     let found = insist(context, || offsets_at(client, &resets));
     let fallback = if time >= 0 { i64::from(rd::RD_KAFKA_OFFSET_END) } else { time };
     for element in list.elements_mut().iter_mut().filter(|element| element.offset < 0) {
-        let answer = resets.elements().iter().find(|reset| {
-            reset.partition == element.partition && element_topic(reset) == element_topic(element)
-        });
+        let answer = resets
+            .elements()
+            .iter()
+            .find(|reset| reset.partition == element.partition && element_topic(reset) == element_topic(element));
         element.offset = match answer {
             Some(answer) if found && answer.offset >= 0 => answer.offset,
             _ => fallback,

@@ -443,12 +443,7 @@ unsafe extern "C" fn on_log(
     (context.log)(&LogLine { level, facility: &facility, text: &text });
 }
 
-unsafe extern "C" fn on_error(
-    _instance: *mut rd::rd_kafka_t,
-    code: c_int,
-    reason: *const c_char,
-    opaque: *mut c_void,
-) {
+unsafe extern "C" fn on_error(_instance: *mut rd::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
     use rd::rd_kafka_resp_err_t as e;
     // SAFETY: as in `on_log`.
     let (context, reason) =

@@ -311,8 +311,7 @@ unsafe fn read_message<'a>(
         let code = code_of(&raw const (*message).err);
         if code != NO_ERROR {
             let text = rd::rd_kafka_message_errstr(message);
-            let text =
-                if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
+            let text = if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
             return Entry::Error { code, text };
         }
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
