@@ -6,6 +6,7 @@
 
 mod api_versions;
 mod describe_cluster;
+mod fetch_session;
 mod metadata;
 mod update_metadata;
 
