@@ -280,7 +280,12 @@ impl Partition {
     ///
     /// # Errors
     /// `STALE_CONTROLLER_EPOCH` unless the leader epoch is higher than what we know: all stays as it was.
-    pub fn lead_or_follow(&mut self, state: LeaderAndIsr, log_end_offset: i64, now: Millis) -> Result<Vec<Action>, ErrorCode> {
+    pub fn lead_or_follow(
+        &mut self,
+        state: LeaderAndIsr,
+        log_end_offset: i64,
+        now: Millis,
+    ) -> Result<Vec<Action>, ErrorCode> {
         if state.leader_epoch <= self.leader_epoch {
             return Err(ErrorCode::STALE_CONTROLLER_EPOCH);
         }
@@ -310,8 +315,7 @@ impl Partition {
         };
         let followers = self.replicas.iter().filter(|id| **id != self.broker_id).map(follower).collect();
         self.role = Role::Leader(Leadership { start_offset: self.log_end_offset, followers, pending_isr: None });
-        let mut actions =
-            vec![Action::Lead { leader_epoch: self.leader_epoch, start_offset: self.log_end_offset }];
+        let mut actions = vec![Action::Lead { leader_epoch: self.leader_epoch, start_offset: self.log_end_offset }];
         actions.extend(self.advance(now));
         actions
     }
