@@ -11,6 +11,7 @@ pub mod args;
 pub mod console_consumer;
 pub mod console_producer;
 pub mod error;
+pub mod java_hash;
 pub mod log4j;
 pub mod server_start;
 pub mod server_stop;

@@ -9,9 +9,10 @@ fn hashes_are_javas() {
     // Printed by jshell.
     assert_eq!(string(""), 0);
     assert_eq!(string("a"), 97);
-    assert_eq!(string("min.insync.replicas"), "min.insync.replicas".bytes().fold(0i32, |h, b| {
-        h.wrapping_mul(31).wrapping_add(b.into())
-    }));
+    assert_eq!(
+        string("min.insync.replicas"),
+        "min.insync.replicas".bytes().fold(0i32, |h, b| { h.wrapping_mul(31).wrapping_add(b.into()) })
+    );
     assert_eq!(string("polygenelubricants"), i32::MIN);
     assert_eq!(string("\u{1f600}"), 0xd83d * 31 + 0xde00);
     assert_eq!(topic_partition("a", 0), 31 * 31 + 97);

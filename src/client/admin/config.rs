@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Error;
+use crate::client::properties::{ClientSettings, Role};
 use crate::config::Properties;
 
 /// The settings of an [`Admin`](super::Admin); the defaults are Java's.
@@ -56,28 +57,26 @@ impl AdminConfig {
     /// # Errors
     /// `Config` for a value that a key does not take, `Start` for addresses that cannot be used.
     pub fn new(properties: &Properties, bootstrap_servers: Option<&str>) -> Result<AdminConfig, Error> {
-        refuse_other_protocols(properties)?;
-        let ms = |key, default, min| -> Result<Duration, Error> {
-            Ok(Duration::from_millis(number(properties, key, default, min)? as u64))
-        };
-        let request_timeout = ms("request.timeout.ms", 30_000, 0)?;
-        let mut default_api_timeout = ms("default.api.timeout.ms", 60_000, 0)?;
-        let retries = number(properties, "retries", i64::from(i32::MAX), 0)? as u32;
-        let retry_backoff =
-            Backoff { first: ms("retry.backoff.ms", 100, 0)?, max: ms("retry.backoff.max.ms", 1000, 0)? };
+        let settings = ClientSettings::check(Role::Admin, properties.iter()).map_err(|error| Error::Config(error.0))?;
+        refuse_other_protocols(&settings)?;
+        let ms = |key, default| Duration::from_millis(settings.number(key, default) as u64);
+        let request_timeout = ms("request.timeout.ms", 30_000);
+        let mut default_api_timeout = ms("default.api.timeout.ms", 60_000);
+        let retries = settings.number("retries", i64::from(i32::MAX)) as u32;
+        let retry_backoff = Backoff { first: ms("retry.backoff.ms", 100), max: ms("retry.backoff.max.ms", 1000) };
         let reconnect_backoff =
-            Backoff { first: ms("reconnect.backoff.ms", 50, 0)?, max: ms("reconnect.backoff.max.ms", 1000, 0)? };
-        let connection_setup_timeout = ms("socket.connection.setup.timeout.ms", 10_000, 0)?;
+            Backoff { first: ms("reconnect.backoff.ms", 50), max: ms("reconnect.backoff.max.ms", 1000) };
+        let connection_setup_timeout = ms("socket.connection.setup.timeout.ms", 10_000);
         let api_timeout_lengthened = default_api_timeout < request_timeout;
-        if api_timeout_lengthened && properties.contains("default.api.timeout.ms") {
+        if api_timeout_lengthened && settings.get("default.api.timeout.ms").is_some() {
             let text = "The specified value of default.api.timeout.ms must be no smaller than the value of \
                         request.timeout.ms.";
             return Err(Error::Start { cause: Box::new(Error::Config(text.to_owned())) });
         }
         default_api_timeout = default_api_timeout.max(request_timeout);
-        let servers = bootstrap_servers.or(properties.get("bootstrap.servers")).unwrap_or_default();
+        let servers = bootstrap_servers.or(settings.get("bootstrap.servers")).unwrap_or_default();
         let bootstrap_servers = parse_bootstrap(servers).map_err(|cause| Error::Start { cause: Box::new(cause) })?;
-        let client_id = properties.get("client.id").map(str::trim).unwrap_or_default();
+        let client_id = settings.get("client.id").map(str::trim).unwrap_or_default();
         Ok(AdminConfig {
             bootstrap_servers,
             // Java numbers the admin clients of a process.
@@ -94,21 +93,14 @@ impl AdminConfig {
 }
 
 /// TLS and SASL are not spoken here: better to say so than to send plain text to a port that expects them.
-fn refuse_other_protocols(properties: &Properties) -> Result<(), Error> {
-    match properties.get("security.protocol").map(str::trim) {
+fn refuse_other_protocols(settings: &ClientSettings) -> Result<(), Error> {
+    match settings.get("security.protocol") {
         None => Ok(()),
         Some(name) if name.eq_ignore_ascii_case("PLAINTEXT") => Ok(()),
         Some(name) => Err(Error::Config(format!(
             "Invalid value {name} for configuration security.protocol: only PLAINTEXT is supported"
         ))),
     }
-}
-
-fn number(properties: &Properties, key: &str, default: i64, min: i64) -> Result<i64, Error> {
-    let Some(raw) = properties.get(key) else { return Ok(default) };
-    let invalid = |reason: String| Error::Config(format!("Invalid value {raw} for configuration {key}: {reason}"));
-    let value: i64 = raw.trim().parse::<i32>().map_err(|_| invalid("Not a number of type INT".to_owned()))?.into();
-    if value < min { Err(invalid(format!("Value must be at least {min}"))) } else { Ok(value) }
 }
 
 /// Reads `host:port,host:port`; hosts may be IPv6 addresses in brackets, and a listener name may stand before.
@@ -123,9 +115,7 @@ fn parse_bootstrap(text: &str) -> Result<Vec<BootstrapServer>, Error> {
     for entry in entries {
         let (host, port) =
             split_address(entry).ok_or_else(|| Error::Config(format!("Invalid url in bootstrap.servers: {entry}")))?;
-        let port = port
-            .parse()
-            .map_err(|_| Error::Config(format!("Invalid port in bootstrap.servers: {entry}")))?;
+        let port = port.parse().map_err(|_| Error::Config(format!("Invalid port in bootstrap.servers: {entry}")))?;
         match (host, port).to_socket_addrs().ok().and_then(|mut addresses| addresses.next()) {
             Some(address) => servers.push(BootstrapServer { host: host.to_owned(), port, resolved: Some(address) }),
             None => super::connections::warn_client(format_args!(

@@ -1,13 +1,13 @@
 //! Configurations of topics, brokers and other resources: read, and altered key by key.
 
 use super::{Admin, Client, Error, To, join_all};
+use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
 };
 use crate::wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
-use crate::wire::ErrorCode;
 
 /// What can be configured; the numbers are the protocol's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -226,10 +226,8 @@ impl Client {
             resource_name: resource.name.clone(),
             configs: ops.iter().map(config).collect(),
         };
-        let request = |_, _| IncrementalAlterConfigsRequest {
-            resources: changes.iter().map(row).collect(),
-            validate_only,
-        };
+        let request =
+            |_, _| IncrementalAlterConfigsRequest { resources: changes.iter().map(row).collect(), validate_only };
         let response = self.send(&mut call, to, request).await?;
         let rows = response.responses.into_iter();
         Ok(rows.map(|r| (r.resource_type, r.resource_name, Error::check(r.error_code, r.error_message))).collect())

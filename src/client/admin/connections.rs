@@ -119,10 +119,9 @@ impl Connections {
         };
         let message = match error {
             network::Error::Resolve { .. } => format!("Error connecting to node {shown} (id: {})", node.id),
-            _ => format!(
-                "Connection to node {} ({shown}) could not be established. Node may not be available.",
-                node.id
-            ),
+            _ => {
+                format!("Connection to node {} ({shown}) could not be established. Node may not be available.", node.id)
+            }
         };
         tracing::warn!(target: "org.apache.kafka.clients.NetworkClient", "[AdminClient clientId={client_id}] {message}");
     }

@@ -366,4 +366,3 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
-

@@ -16,7 +16,7 @@ use crate::wire::messages::describe_topic_partitions::{
 use crate::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
 };
-use crate::wire::{ErrorCode, Request, Uuid};
+use crate::wire::{ErrorCode, Message, Uuid};
 
 /// A topic's name and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,9 @@ impl Client {
             let request = |_, _| DescribeTopicPartitionsRequest {
                 topics: wanted.iter().map(|name| TopicRequest { name: name.clone() }).collect(),
                 response_partition_limit: limit,
-                cursor: cursor.clone().map(|(topic_name, partition_index)| CursorRequest { topic_name, partition_index }),
+                cursor: cursor
+                    .clone()
+                    .map(|(topic_name, partition_index)| CursorRequest { topic_name, partition_index }),
             };
             let response = self.send(call, To::Any, request).await?;
             let next = response.next_cursor.map(|next| (next.topic_name, next.partition_index));
@@ -224,10 +226,7 @@ impl Client {
         let mut call = self.call("describeTopicsWithIds");
         let response = self.metadata(&mut call, Wanted::Id(id)).await?;
         let live = nodes(&response);
-        let unknown = || Error::Api {
-            code: ErrorCode::UNKNOWN_TOPIC_ID,
-            message: format!("TopicId {id} not found."),
-        };
+        let unknown = || Error::Api { code: ErrorCode::UNKNOWN_TOPIC_ID, message: format!("TopicId {id} not found.") };
         let topic = response.topics.into_iter().find(|topic| topic.topic_id == id).ok_or_else(unknown)?;
         if ErrorCode(topic.error_code) == ErrorCode::UNKNOWN_TOPIC_ID {
             return Err(unknown());
@@ -271,7 +270,8 @@ impl Client {
             validate_only,
         };
         loop {
-            let response = self.send_in(&mut call, To::Controller, first..=*CreateTopicsRequest::VERSIONS.end(), request);
+            let response =
+                self.send_in(&mut call, To::Controller, first..=*CreateTopicsRequest::VERSIONS.end(), request);
             let response = response.await.map_err(|error| match error.code() {
                 Some(ErrorCode::UNSUPPORTED_VERSION) if first == 4 => Error::Api {
                     code: ErrorCode::UNSUPPORTED_VERSION,
@@ -348,9 +348,10 @@ impl Client {
         };
         loop {
             let response = self.send(&mut call, To::Controller, request).await?;
-            let answered = response.responses.into_iter().map(|topic| {
-                (topic.name.unwrap_or_default(), Error::check(topic.error_code, topic.error_message))
-            });
+            let answered = response
+                .responses
+                .into_iter()
+                .map(|topic| (topic.name.unwrap_or_default(), Error::check(topic.error_code, topic.error_message)));
             let answered = answered.collect();
             if let Some(error) = not_controller(&answered) {
                 self.look_for_controller(&mut call, error).await?;
@@ -418,7 +419,8 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
         partition_index,
         broker_ids: broker_ids.clone(),
     };
-    let config = |(name, value): &(String, String)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) };
+    let config =
+        |(name, value): &(String, String)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) };
     CreatableTopic {
         name: topic.name.clone(),
         num_partitions: topic.num_partitions.unwrap_or(-1),
