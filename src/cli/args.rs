@@ -118,15 +118,22 @@ impl OptionTable {
     /// # Errors
     /// An unknown option, or one whose value is missing. Values are not looked at.
     pub fn parse(&'static self, args: &[String], abbreviations: Abbreviations) -> Result<Matches, ArgsError> {
-        let mut matches = Matches { table: self, given: HashMap::new(), empty: args.is_empty() };
+        let mut matches =
+            Matches { table: self, given: HashMap::new(), leftovers: Vec::new(), empty: args.is_empty() };
         let mut words = args.iter().map(String::as_str).peekable();
         while let Some(word) = words.next() {
             let body = match word {
                 "--" => break,
-                "-" => continue,
+                "-" => {
+                    matches.leftovers.push(word.to_owned());
+                    continue;
+                }
                 _ => match word.strip_prefix("--").or_else(|| word.strip_prefix('-')) {
                     Some(body) => body,
-                    None => continue,
+                    None => {
+                        matches.leftovers.push(word.to_owned());
+                        continue;
+                    }
                 },
             };
             let (name, inline) = match body.split_once('=') {
@@ -146,6 +153,7 @@ impl OptionTable {
             };
             matches.given.entry(option.name).or_default().extend(value.map(str::to_owned));
         }
+        matches.leftovers.extend(words.map(str::to_owned));
         Ok(matches)
     }
 
@@ -167,6 +175,7 @@ impl OptionTable {
 pub struct Matches {
     table: &'static OptionTable,
     given: HashMap<&'static str, Vec<String>>,
+    leftovers: Vec<String>,
     empty: bool,
 }
 
@@ -174,6 +183,11 @@ impl Matches {
     /// Whether there was no argument at all.
     pub fn is_empty(&self) -> bool {
         self.empty
+    }
+
+    /// The words that belong to no option; nearly all tools ignore them.
+    pub fn leftovers(&self) -> &[String] {
+        &self.leftovers
     }
 
     /// Whether the option was given, with or without a value.

@@ -5,11 +5,13 @@
 //! pipe has gone), and fails with an [`error::Error`].
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub mod args;
 pub mod console_consumer;
 pub mod console_producer;
+pub mod daemon;
 pub mod error;
 pub mod java_hash;
 pub mod log4j;
@@ -53,10 +55,9 @@ pub fn run_command(
 /// This process's arguments without the command's name: `ottla topics --list` has one, `kafka-topics --list` too.
 /// Bytes that are not UTF-8 are replaced, as Java does.
 pub fn arguments() -> Vec<String> {
-    let mut words = std::env::args_os();
-    let program = words.next().unwrap_or_default();
-    let is_ottla = std::path::Path::new(&program).file_name().is_some_and(|name| name == "ottla");
-    words.skip(usize::from(is_ottla)).map(|word| word.to_string_lossy().into_owned()).collect()
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_ottla = words.first().is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == "ottla"));
+    words.into_iter().skip(1 + usize::from(is_ottla)).collect()
 }
 
 /// One command: its installed name and its entry.
