@@ -118,8 +118,7 @@ impl OptionTable {
     /// # Errors
     /// An unknown option, or one whose value is missing. Values are not looked at.
     pub fn parse(&'static self, args: &[String], abbreviations: Abbreviations) -> Result<Matches, ArgsError> {
-        let mut matches =
-            Matches { table: self, given: HashMap::new(), leftovers: Vec::new(), empty: args.is_empty() };
+        let mut matches = Matches { table: self, given: HashMap::new(), leftovers: Vec::new(), empty: args.is_empty() };
         let mut words = args.iter().map(String::as_str).peekable();
         while let Some(word) = words.next() {
             let body = match word {

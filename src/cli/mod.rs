@@ -15,6 +15,8 @@ pub mod daemon;
 pub mod error;
 pub mod java_hash;
 pub mod log4j;
+pub mod ottla;
+pub mod quickstart;
 pub mod server_start;
 pub mod server_stop;
 pub mod topics;
@@ -64,17 +66,27 @@ pub fn arguments() -> Vec<String> {
 pub struct Command {
     /// As in Apache's `bin/`, without `.sh`.
     pub name: &'static str,
+    /// What it does, for the list of commands.
+    pub about: &'static str,
     /// Runs it on this process's arguments.
     pub main: fn() -> ExitCode,
 }
 
 /// Every command, in the order in which help lists them.
 pub const COMMANDS: &[Command] = &[
-    Command { name: "kafka-topics", main: topics::main },
-    Command { name: "kafka-console-producer", main: console_producer::main },
-    Command { name: "kafka-console-consumer", main: console_consumer::main },
-    Command { name: "kafka-server-start", main: server_start::main },
-    Command { name: "kafka-server-stop", main: server_stop::main },
-    Command { name: "zookeeper-server-start", main: zookeeper_server_start::main },
-    Command { name: "zookeeper-server-stop", main: zookeeper_server_stop::main },
+    Command { name: "kafka-topics", about: "creates, lists, describes, alters and deletes topics", main: topics::main },
+    Command { name: "kafka-console-producer", about: "sends lines as records", main: console_producer::main },
+    Command { name: "kafka-console-consumer", about: "prints records as lines", main: console_consumer::main },
+    Command { name: "kafka-server-start", about: "runs a broker", main: server_start::main },
+    Command { name: "kafka-server-stop", about: "stops the brokers of this machine", main: server_stop::main },
+    Command {
+        name: "zookeeper-server-start",
+        about: "runs a registry that speaks ZooKeeper's protocol",
+        main: zookeeper_server_start::main,
+    },
+    Command {
+        name: "zookeeper-server-stop",
+        about: "stops the registries of this machine",
+        main: zookeeper_server_stop::main,
+    },
 ];

@@ -131,3 +131,6 @@ const PROLOGUE_BYTES: usize = 32;
 const ENTRY_BYTES: usize = 20;
 /// What a Java machine maps by default.
 const FILE_BYTES: usize = 32768;
+
+#[cfg(test)]
+mod tests;
