@@ -1,8 +1,195 @@
-//! `kafka-console-producer`.
+//! `kafka-console-producer`: lines of standard input become records of a topic.
+//!
+//! Where Apache's command logs an error and exits 0 although records were lost, ours says which lines they were and
+//! exits 1; with `KAFKA_STRICT_COMPAT=1` the exit code is Apache's again.
 
+mod line_message_reader;
+mod lines;
+mod options;
+mod undelivered;
+
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::args::Abbreviations;
+use crate::cli::error::{Error, help_or_version};
+use crate::cli::signals::{Signals, Stdin};
+use crate::cli::{Io, log4j, run_command};
+use crate::client::producer::{Notice, Producer, Record, Undelivered};
+use line_message_reader::LineMessageReader;
+use lines::{Lines, through_java_utf8};
+use options::{Options, TABLE};
+use undelivered::Losses;
+
+/// Lines that go to librdkafka in one call.
+const BATCH: usize = 4096;
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    todo!()
+    run_command(&TABLE, run)
 }
+
+fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
+    // Before 0.11, when abbreviations were taken, the brokers' option had this name.
+    let is_old = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("bro"))
+        && !args.iter().any(|arg| arg.trim_start_matches('-').starts_with("bootstrap-"));
+    let abbreviations = if is_old { Abbreviations::Taken } else { Abbreviations::Refused };
+    let matches = TABLE.parse(args, abbreviations)?;
+    if let Some(code) = help_or_version(&TABLE, &matches, io)? {
+        return Ok(code);
+    }
+    let options = Options::new(&matches)?;
+    for warning in options.client.warnings() {
+        log4j::warn(warning, "org.apache.kafka.clients.producer.ProducerConfig");
+    }
+    let reader = LineMessageReader::new(&options.reader)?;
+    let signals = Signals::catch()?;
+    Session::start(&options, reader)?.run(&signals, io)
+}
+
+/// One run of the command: from the first line to the last acknowledgement.
+struct Session<'a> {
+    options: &'a Options,
+    reader: LineMessageReader,
+    producer: Producer,
+    losses: Arc<Losses>,
+    topic_is_known: bool,
+    lines_read: u64,
+}
+
+impl<'a> Session<'a> {
+    fn start(options: &'a Options, reader: LineMessageReader) -> Result<Session<'a>, Error> {
+        options.check_bootstrap()?;
+        let losses = Arc::new(Losses::new(options, &reader.topic));
+        let told = losses.clone();
+        let client = format!("Producer clientId={}", options.client.get("client.id").unwrap_or_default());
+        let settings = options.client.to_librdkafka().map_err(options::config_exception)?;
+        let producer = Producer::new(&settings, &reader.topic, move |notice| match notice {
+            Notice::Undelivered(record) => told.add(&record),
+            Notice::Trouble(error) => log4j::client_trouble(&client, &error),
+        })
+        .map_err(|error| Error::kafka("KafkaException", format!("Failed to construct kafka producer: {error}")))?;
+        Ok(Session { options, reader, producer, losses, topic_is_known: false, lines_read: 0 })
+    }
+
+    fn run(mut self, signals: &Signals, io: &mut Io) -> Result<ExitCode, Error> {
+        let read = self.read_all(signals, io);
+        // What was read before an error or a signal is delivered all the same.
+        while !self.producer.flush(Duration::from_secs(3600)) {}
+        let told = self.losses.tell(self.lines_read, io)?;
+        // Ending the process closes the connections as well as rd_kafka_destroy would, and does not wait for it.
+        std::mem::forget(self.producer);
+        read?;
+        match signals.caught() {
+            Some(signal) => Ok(ExitCode::from(Signals::exit_code(signal))),
+            None => Ok(told),
+        }
+    }
+
+    fn read_all(&mut self, signals: &Signals, io: &mut Io) -> Result<(), Error> {
+        let prompts = io::stdin().is_terminal() && io::stdout().is_terminal();
+        let most = if prompts || self.options.sync { 1 } else { BATCH };
+        let mut lines = Lines::new(Stdin::new(signals));
+        loop {
+            if prompts {
+                io.stdout.write_all(b">")?;
+                io.stdout.flush()?;
+            }
+            loop {
+                let batch = lines.take(most);
+                if !batch.is_empty() {
+                    self.send_lines(&batch)?;
+                    break;
+                }
+                match lines.fill() {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+                    Err(error) => {
+                        return Err(Error::Exception {
+                            class: "java.io.IOException".to_owned(),
+                            message: error.to_string(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what precedes a line that cannot be read, then fails with that line's error.
+    fn send_lines(&mut self, lines: &[&[u8]]) -> Result<(), Error> {
+        let lines: Vec<_> = lines.iter().map(|line| through_java_utf8(line)).collect();
+        let mut records = Vec::with_capacity(lines.len());
+        let mut failed = None;
+        for line in &lines {
+            self.lines_read += 1;
+            match self.reader.read(line, self.lines_read) {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        self.send(records)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn send(&mut self, mut records: Vec<Record>) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        if self.options.client.get("transactional.id").is_some() {
+            return Err(Error::Exception {
+                class: "java.lang.IllegalStateException".to_owned(),
+                message: "Cannot perform a 'send' before completing a call to initTransactions when transactions are enabled."
+                    .to_owned(),
+            });
+        }
+        if !self.topic_is_known {
+            match self.producer.wait_for_topic(self.options.max_block) {
+                Ok(partitions) => {
+                    self.topic_is_known = true;
+                    if self.options.client.partitions_in_turn() {
+                        self.producer.partition_in_turn(partitions);
+                    }
+                }
+                Err(error) => {
+                    for record in &records {
+                        self.losses.add(&Undelivered::new(record, error.clone()));
+                    }
+                    return self.stop_if_sync();
+                }
+            }
+        }
+        records.retain(|record| {
+            let reason = self.options.too_large(record);
+            if let Some(reason) = &reason {
+                self.losses.add_too_large(record, reason);
+            }
+            reason.is_none()
+        });
+        for refused in self.producer.send(&records, self.options.max_block) {
+            self.losses.add(&refused);
+        }
+        if self.options.sync {
+            while !self.producer.flush(Duration::from_secs(3600)) {}
+        }
+        self.stop_if_sync()
+    }
+
+    /// With `--sync` the first record that is lost ends the command.
+    fn stop_if_sync(&self) -> Result<(), Error> {
+        match self.losses.first() {
+            Some((class, message)) if self.options.sync => {
+                Err(Error::Exception { class: format!("java.util.concurrent.ExecutionException: {class}"), message })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

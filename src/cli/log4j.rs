@@ -4,6 +4,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::client::producer::ClientError;
+use crate::client::producer::code::{ALL_BROKERS_DOWN, RESOLVE, TRANSPORT};
+
 /// Writes one WARN line. A stderr that is gone is not an error.
 pub fn warn(message: impl fmt::Display, logger: &str) {
     line("WARN", message, logger);
@@ -12,6 +15,35 @@ pub fn warn(message: impl fmt::Display, logger: &str) {
 /// Writes one ERROR line. A stderr that is gone is not an error.
 pub fn error(message: impl fmt::Display, logger: &str) {
     line("ERROR", message, logger);
+}
+
+/// Writes an ERROR line and below it the exception, as log4j prints one that it was given.
+pub fn exception(message: impl fmt::Display, logger: &str, exception: impl fmt::Display) {
+    let text = format!("[{}] ERROR {message} ({logger})\n{exception}\n", timestamp(SystemTime::now()));
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes a client's trouble as Java's network client words it. `client` is e.g. `Producer clientId=console-producer`.
+pub fn client_trouble(client: &str, error: &ClientError) {
+    const LOGGER: &str = "org.apache.kafka.clients.NetworkClient";
+    if error.is(ALL_BROKERS_DOWN) {
+        return; // each of them was told already
+    }
+    // librdkafka: `host:port/ID: Connect to ipv4#host:port failed: Connection refused (…)`, ID being a number or `bootstrap`.
+    let node = error.reason.split_once(": ").and_then(|(node, _)| node.split_once('/'));
+    match node {
+        Some((address, id)) if error.is(TRANSPORT) || error.is(RESOLVE) => {
+            let id = id.parse::<i32>().unwrap_or(-1);
+            let what = match error.reason.contains(": Connect to ") || error.is(RESOLVE) {
+                true => {
+                    format!("Connection to node {id} ({address}) could not be established. Node may not be available.")
+                }
+                false => format!("Node {id} ({address}) disconnected."),
+            };
+            warn(format_args!("[{client}] {what}"), LOGGER);
+        }
+        _ => warn(format_args!("[{client}] {}", error.reason), LOGGER),
+    }
 }
 
 fn line(level: &str, message: impl fmt::Display, logger: &str) {

@@ -19,6 +19,7 @@ pub mod ottla;
 pub mod quickstart;
 pub mod server_start;
 pub mod server_stop;
+pub mod signals;
 pub mod topics;
 pub mod zookeeper_server_start;
 pub mod zookeeper_server_stop;

@@ -2,5 +2,6 @@
 
 pub mod admin;
 pub mod consumer;
+pub mod producer;
 pub mod properties;
 pub mod topic_filter;
