@@ -558,6 +558,14 @@ macro_rules! messages {
             }
         }
 
+        #[cfg(test)]
+        impl $crate::wire::codec::random::Random for $name {
+            #[allow(unused_variables)]
+            fn random(source: &mut $crate::wire::codec::random::Source) -> Self {
+                $name { $( $field: $crate::wire::codec::random::Random::random(source), )* }
+            }
+        }
+
         // A nullable struct has a byte before it: -1 for null, else 1.
         impl $crate::wire::codec::Field for Option<$name> {
             fn read(r: &mut $crate::wire::codec::Reader, version: i16, flexible: bool) -> $crate::wire::codec::Result<Self> {
@@ -647,5 +655,7 @@ impl Writer {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod random;
 #[cfg(test)]
 mod tests;

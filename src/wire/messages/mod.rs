@@ -148,7 +148,7 @@ pub use update_metadata::{UpdateMetadataRequest, UpdateMetadataResponse};
 pub use write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
 macro_rules! api_keys {
-    ($($name:ident = $key:literal, $first:literal..=$last:literal, flexible $flexible:expr;)*) => {
+    ($($name:ident = $key:literal, $first:literal..=$last:literal, flexible $flexible:expr, $request:ident, $response:ident;)*) => {
         /// An API of the protocol, by the name and key of its schema.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(i16)]
@@ -178,74 +178,105 @@ macro_rules! api_keys {
                 match self { $( ApiKey::$name => version >= $flexible, )* }
             }
         }
+
+        /// A random request and response of this version, as bytes.
+        #[cfg(test)]
+        fn random_bodies(
+            api: ApiKey,
+            version: i16,
+            source: &mut crate::wire::codec::random::Source,
+        ) -> (Vec<u8>, Vec<u8>) {
+            use crate::wire::codec::{Message, random::Random};
+            match api { $( ApiKey::$name => (
+                $request::random(source).to_bytes(version).unwrap(),
+                $response::random(source).to_bytes(version).unwrap(),
+            ), )* }
+        }
+
+        /// What we make of the bytes of a request (or response) when we read them and write them again.
+        #[cfg(test)]
+        fn read_and_write(
+            api: ApiKey,
+            version: i16,
+            is_request: bool,
+            body: crate::wire::Bytes,
+        ) -> crate::wire::codec::Result<Vec<u8>> {
+            use crate::wire::codec::Message;
+            match api { $( ApiKey::$name => {
+                if is_request { $request::decode(body, version)?.to_bytes(version) } else { $response::decode(body, version)?.to_bytes(version) }
+            } )* }
+        }
     };
 }
 
 api_keys! {
-    Produce = 0, 0..=11, flexible 9;
-    Fetch = 1, 0..=17, flexible 12;
-    ListOffsets = 2, 0..=9, flexible 6;
-    Metadata = 3, 0..=12, flexible 9;
-    LeaderAndIsr = 4, 0..=7, flexible 4;
-    StopReplica = 5, 0..=4, flexible 2;
-    UpdateMetadata = 6, 0..=8, flexible 6;
-    ControlledShutdown = 7, 0..=3, flexible 3;
-    OffsetCommit = 8, 0..=9, flexible 8;
-    OffsetFetch = 9, 0..=9, flexible 6;
-    FindCoordinator = 10, 0..=6, flexible 3;
-    JoinGroup = 11, 0..=9, flexible 6;
-    Heartbeat = 12, 0..=4, flexible 4;
-    LeaveGroup = 13, 0..=5, flexible 4;
-    SyncGroup = 14, 0..=5, flexible 4;
-    DescribeGroups = 15, 0..=5, flexible 5;
-    ListGroups = 16, 0..=5, flexible 3;
-    SaslHandshake = 17, 0..=1, flexible i16::MAX;
-    ApiVersions = 18, 0..=4, flexible 3;
-    CreateTopics = 19, 0..=7, flexible 5;
-    DeleteTopics = 20, 0..=6, flexible 4;
-    DeleteRecords = 21, 0..=2, flexible 2;
-    InitProducerId = 22, 0..=5, flexible 2;
-    OffsetForLeaderEpoch = 23, 0..=4, flexible 4;
-    AddPartitionsToTxn = 24, 0..=5, flexible 3;
-    AddOffsetsToTxn = 25, 0..=4, flexible 3;
-    EndTxn = 26, 0..=4, flexible 3;
-    WriteTxnMarkers = 27, 0..=1, flexible 1;
-    TxnOffsetCommit = 28, 0..=4, flexible 3;
-    DescribeAcls = 29, 0..=3, flexible 2;
-    CreateAcls = 30, 0..=3, flexible 2;
-    DeleteAcls = 31, 0..=3, flexible 2;
-    DescribeConfigs = 32, 0..=4, flexible 4;
-    AlterConfigs = 33, 0..=2, flexible 2;
-    AlterReplicaLogDirs = 34, 0..=2, flexible 2;
-    DescribeLogDirs = 35, 0..=4, flexible 2;
-    SaslAuthenticate = 36, 0..=2, flexible 2;
-    CreatePartitions = 37, 0..=3, flexible 2;
-    CreateDelegationToken = 38, 0..=3, flexible 2;
-    RenewDelegationToken = 39, 0..=2, flexible 2;
-    ExpireDelegationToken = 40, 0..=2, flexible 2;
-    DescribeDelegationToken = 41, 0..=3, flexible 2;
-    DeleteGroups = 42, 0..=2, flexible 2;
-    ElectLeaders = 43, 0..=2, flexible 2;
-    IncrementalAlterConfigs = 44, 0..=1, flexible 1;
-    AlterPartitionReassignments = 45, 0..=0, flexible 0;
-    ListPartitionReassignments = 46, 0..=0, flexible 0;
-    OffsetDelete = 47, 0..=0, flexible i16::MAX;
-    DescribeClientQuotas = 48, 0..=1, flexible 1;
-    AlterClientQuotas = 49, 0..=1, flexible 1;
-    DescribeUserScramCredentials = 50, 0..=0, flexible 0;
-    AlterUserScramCredentials = 51, 0..=0, flexible 0;
-    DescribeQuorum = 55, 0..=2, flexible 0;
-    AlterPartition = 56, 0..=3, flexible 0;
-    UpdateFeatures = 57, 0..=1, flexible 0;
-    DescribeCluster = 60, 0..=1, flexible 0;
-    DescribeProducers = 61, 0..=0, flexible 0;
-    UnregisterBroker = 64, 0..=0, flexible 0;
-    DescribeTransactions = 65, 0..=0, flexible 0;
-    ListTransactions = 66, 0..=1, flexible 0;
-    AllocateProducerIds = 67, 0..=0, flexible 0;
-    ConsumerGroupHeartbeat = 68, 0..=0, flexible 0;
-    ConsumerGroupDescribe = 69, 0..=0, flexible 0;
-    GetTelemetrySubscriptions = 71, 0..=0, flexible 0;
-    ListClientMetricsResources = 74, 0..=0, flexible 0;
-    DescribeTopicPartitions = 75, 0..=0, flexible 0;
+    Produce = 0, 0..=11, flexible 9, ProduceRequest, ProduceResponse;
+    Fetch = 1, 0..=17, flexible 12, FetchRequest, FetchResponse;
+    ListOffsets = 2, 0..=9, flexible 6, ListOffsetsRequest, ListOffsetsResponse;
+    Metadata = 3, 0..=12, flexible 9, MetadataRequest, MetadataResponse;
+    LeaderAndIsr = 4, 0..=7, flexible 4, LeaderAndIsrRequest, LeaderAndIsrResponse;
+    StopReplica = 5, 0..=4, flexible 2, StopReplicaRequest, StopReplicaResponse;
+    UpdateMetadata = 6, 0..=8, flexible 6, UpdateMetadataRequest, UpdateMetadataResponse;
+    ControlledShutdown = 7, 0..=3, flexible 3, ControlledShutdownRequest, ControlledShutdownResponse;
+    OffsetCommit = 8, 0..=9, flexible 8, OffsetCommitRequest, OffsetCommitResponse;
+    OffsetFetch = 9, 0..=9, flexible 6, OffsetFetchRequest, OffsetFetchResponse;
+    FindCoordinator = 10, 0..=6, flexible 3, FindCoordinatorRequest, FindCoordinatorResponse;
+    JoinGroup = 11, 0..=9, flexible 6, JoinGroupRequest, JoinGroupResponse;
+    Heartbeat = 12, 0..=4, flexible 4, HeartbeatRequest, HeartbeatResponse;
+    LeaveGroup = 13, 0..=5, flexible 4, LeaveGroupRequest, LeaveGroupResponse;
+    SyncGroup = 14, 0..=5, flexible 4, SyncGroupRequest, SyncGroupResponse;
+    DescribeGroups = 15, 0..=5, flexible 5, DescribeGroupsRequest, DescribeGroupsResponse;
+    ListGroups = 16, 0..=5, flexible 3, ListGroupsRequest, ListGroupsResponse;
+    SaslHandshake = 17, 0..=1, flexible i16::MAX, SaslHandshakeRequest, SaslHandshakeResponse;
+    ApiVersions = 18, 0..=4, flexible 3, ApiVersionsRequest, ApiVersionsResponse;
+    CreateTopics = 19, 0..=7, flexible 5, CreateTopicsRequest, CreateTopicsResponse;
+    DeleteTopics = 20, 0..=6, flexible 4, DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecords = 21, 0..=2, flexible 2, DeleteRecordsRequest, DeleteRecordsResponse;
+    InitProducerId = 22, 0..=5, flexible 2, InitProducerIdRequest, InitProducerIdResponse;
+    OffsetForLeaderEpoch = 23, 0..=4, flexible 4, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    AddPartitionsToTxn = 24, 0..=5, flexible 3, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+    AddOffsetsToTxn = 25, 0..=4, flexible 3, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
+    EndTxn = 26, 0..=4, flexible 3, EndTxnRequest, EndTxnResponse;
+    WriteTxnMarkers = 27, 0..=1, flexible 1, WriteTxnMarkersRequest, WriteTxnMarkersResponse;
+    TxnOffsetCommit = 28, 0..=4, flexible 3, TxnOffsetCommitRequest, TxnOffsetCommitResponse;
+    DescribeAcls = 29, 0..=3, flexible 2, DescribeAclsRequest, DescribeAclsResponse;
+    CreateAcls = 30, 0..=3, flexible 2, CreateAclsRequest, CreateAclsResponse;
+    DeleteAcls = 31, 0..=3, flexible 2, DeleteAclsRequest, DeleteAclsResponse;
+    DescribeConfigs = 32, 0..=4, flexible 4, DescribeConfigsRequest, DescribeConfigsResponse;
+    AlterConfigs = 33, 0..=2, flexible 2, AlterConfigsRequest, AlterConfigsResponse;
+    AlterReplicaLogDirs = 34, 0..=2, flexible 2, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse;
+    DescribeLogDirs = 35, 0..=4, flexible 2, DescribeLogDirsRequest, DescribeLogDirsResponse;
+    SaslAuthenticate = 36, 0..=2, flexible 2, SaslAuthenticateRequest, SaslAuthenticateResponse;
+    CreatePartitions = 37, 0..=3, flexible 2, CreatePartitionsRequest, CreatePartitionsResponse;
+    CreateDelegationToken = 38, 0..=3, flexible 2, CreateDelegationTokenRequest, CreateDelegationTokenResponse;
+    RenewDelegationToken = 39, 0..=2, flexible 2, RenewDelegationTokenRequest, RenewDelegationTokenResponse;
+    ExpireDelegationToken = 40, 0..=2, flexible 2, ExpireDelegationTokenRequest, ExpireDelegationTokenResponse;
+    DescribeDelegationToken = 41, 0..=3, flexible 2, DescribeDelegationTokenRequest, DescribeDelegationTokenResponse;
+    DeleteGroups = 42, 0..=2, flexible 2, DeleteGroupsRequest, DeleteGroupsResponse;
+    ElectLeaders = 43, 0..=2, flexible 2, ElectLeadersRequest, ElectLeadersResponse;
+    IncrementalAlterConfigs = 44, 0..=1, flexible 1, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    AlterPartitionReassignments = 45, 0..=0, flexible 0, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
+    ListPartitionReassignments = 46, 0..=0, flexible 0, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+    OffsetDelete = 47, 0..=0, flexible i16::MAX, OffsetDeleteRequest, OffsetDeleteResponse;
+    DescribeClientQuotas = 48, 0..=1, flexible 1, DescribeClientQuotasRequest, DescribeClientQuotasResponse;
+    AlterClientQuotas = 49, 0..=1, flexible 1, AlterClientQuotasRequest, AlterClientQuotasResponse;
+    DescribeUserScramCredentials = 50, 0..=0, flexible 0, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse;
+    AlterUserScramCredentials = 51, 0..=0, flexible 0, AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse;
+    DescribeQuorum = 55, 0..=2, flexible 0, DescribeQuorumRequest, DescribeQuorumResponse;
+    AlterPartition = 56, 0..=3, flexible 0, AlterPartitionRequest, AlterPartitionResponse;
+    UpdateFeatures = 57, 0..=1, flexible 0, UpdateFeaturesRequest, UpdateFeaturesResponse;
+    DescribeCluster = 60, 0..=1, flexible 0, DescribeClusterRequest, DescribeClusterResponse;
+    DescribeProducers = 61, 0..=0, flexible 0, DescribeProducersRequest, DescribeProducersResponse;
+    UnregisterBroker = 64, 0..=0, flexible 0, UnregisterBrokerRequest, UnregisterBrokerResponse;
+    DescribeTransactions = 65, 0..=0, flexible 0, DescribeTransactionsRequest, DescribeTransactionsResponse;
+    ListTransactions = 66, 0..=1, flexible 0, ListTransactionsRequest, ListTransactionsResponse;
+    AllocateProducerIds = 67, 0..=0, flexible 0, AllocateProducerIdsRequest, AllocateProducerIdsResponse;
+    ConsumerGroupHeartbeat = 68, 0..=0, flexible 0, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    ConsumerGroupDescribe = 69, 0..=0, flexible 0, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
+    GetTelemetrySubscriptions = 71, 0..=0, flexible 0, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
+    ListClientMetricsResources = 74, 0..=0, flexible 0, ListClientMetricsResourcesRequest, ListClientMetricsResourcesResponse;
+    DescribeTopicPartitions = 75, 0..=0, flexible 0, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
+
+#[cfg(test)]
+mod tests;
