@@ -81,7 +81,6 @@ impl Error {
     }
 
     /// An I/O error with the step that met it, in the present tense (`"open txn log"`).
-    #[allow(dead_code)] // REMOVE
     pub(crate) fn io(step: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         let step = step.into();
         move |source| Error::Io { step, source }

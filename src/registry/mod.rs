@@ -6,6 +6,7 @@
 pub mod error;
 pub mod jute;
 pub mod proto;
+pub mod server;
 pub mod session;
 pub mod znodes;
 

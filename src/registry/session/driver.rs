@@ -308,7 +308,7 @@ impl Driver {
                         return Err(End::Closed);
                     }
                 },
-                () = sleep_until(last_sent.max(last_heard) + ping_after) => {
+                () = sleep_until((last_sent + ping_after).min(last_heard + give_up_after)) => {
                     if last_heard.elapsed() >= give_up_after {
                         return Err(End::Connection(format!("nothing heard for {give_up_after:?}")));
                     }

@@ -434,8 +434,8 @@ impl Session {
             let kind = r.i32().map_err(malformed)?;
             r.bool().and_then(|_| r.i32()).map_err(malformed)?;
             results.push(match kind {
-                op::CREATE | op::CREATE_CONTAINER => OpResult::Created(self.relative(r.string().map_err(malformed)?)),
-                op::CREATE2 => {
+                op::CREATE => OpResult::Created(self.relative(r.string().map_err(malformed)?)),
+                op::CREATE2 | op::CREATE_CONTAINER => {
                     let path = self.relative(r.string().map_err(malformed)?);
                     Stat::read(&mut r).map_err(malformed)?;
                     OpResult::Created(path)
