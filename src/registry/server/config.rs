@@ -149,8 +149,12 @@ mod tests {
 
     #[test]
     fn apaches_stock_file_is_taken() {
-        let stock =
-            [("dataDir", "/tmp/zookeeper"), ("clientPort", "2181"), ("maxClientCnxns", "0"), ("admin.enableServer", "false")];
+        let stock = [
+            ("dataDir", "/tmp/zookeeper"),
+            ("clientPort", "2181"),
+            ("maxClientCnxns", "0"),
+            ("admin.enableServer", "false"),
+        ];
         let config = ServerConfig::from_properties(stock).unwrap();
         assert_eq!((config.listener.as_str(), config.max_client_connections), (":2181", 0));
         assert_eq!(config.session_timeout_ms(), 6000..=60000);

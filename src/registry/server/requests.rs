@@ -12,11 +12,30 @@ pub struct Write<'a> {
 
 #[derive(Debug)]
 pub enum Change<'a> {
-    Create { path: &'a str, data: Option<&'a [u8]>, acl: Vec<Acl>, mode: CreateMode },
-    Delete { path: &'a str, version: i32 },
-    SetData { path: &'a str, data: Option<&'a [u8]>, version: i32 },
-    SetAcl { path: &'a str, acl: Vec<Acl>, version: i32 },
-    Check { path: &'a str, version: i32 },
+    Create {
+        path: &'a str,
+        data: Option<&'a [u8]>,
+        acl: Vec<Acl>,
+        mode: CreateMode,
+    },
+    Delete {
+        path: &'a str,
+        version: i32,
+    },
+    SetData {
+        path: &'a str,
+        data: Option<&'a [u8]>,
+        version: i32,
+    },
+    SetAcl {
+        path: &'a str,
+        acl: Vec<Acl>,
+        version: i32,
+    },
+    Check {
+        path: &'a str,
+        version: i32,
+    },
     /// It parses, and we do not do it.
     Refused(Code),
 }

@@ -56,13 +56,7 @@ impl Sessions {
     }
 
     /// The client is back on another connection. Returns the one it had, which is to be closed.
-    pub fn attach(
-        &mut self,
-        id: i64,
-        timeout_ms: i32,
-        connection: ConnectionId,
-        now: Millis,
-    ) -> Option<ConnectionId> {
+    pub fn attach(&mut self, id: i64, timeout_ms: i32, connection: ConnectionId, now: Millis) -> Option<ConnectionId> {
         let session = self.sessions.get_mut(&id)?;
         session.timeout_ms = timeout_ms;
         session.expires_at = now + timeout_ms.max(0) as Millis;

@@ -221,13 +221,7 @@ impl State {
         Ok(())
     }
 
-    fn open_session(
-        &mut self,
-        connection: ConnectionId,
-        timeout_ms: i32,
-        now: Now,
-        effects: &mut Effects,
-    ) -> i64 {
+    fn open_session(&mut self, connection: ConnectionId, timeout_ms: i32, now: Now, effects: &mut Effects) -> i64 {
         let id = self.sessions.next_id();
         self.sessions.open(id, timeout_ms, Some(connection), now.monotonic_ms);
         // Changes nothing in the tree, so it cannot fail.
@@ -378,8 +372,7 @@ impl State {
         let mut failure = None;
         for write in &writes {
             // Each looks at the tree as those before it have left it.
-            let step = prepare(&self.tree, write, &identity)
-                .and_then(|txn| Ok((self.tree.apply(&header, &txn)?, txn)));
+            let step = prepare(&self.tree, write, &identity).and_then(|txn| Ok((self.tree.apply(&header, &txn)?, txn)));
             match step {
                 Ok(step) => done.push(step),
                 Err(code) => {

@@ -60,10 +60,8 @@ async fn a_multi_is_all_or_nothing() {
     let server = start(config(dir.path())).await.unwrap();
     let session = connect(&server).await;
     // What a Kafka broker does to register itself.
-    let done = session
-        .multi(&[Op::create("/b", None, CreateMode::Ephemeral), Op::set("/b", *b"json", 0)])
-        .await
-        .unwrap();
+    let done =
+        session.multi(&[Op::create("/b", None, CreateMode::Ephemeral), Op::set("/b", *b"json", 0)]).await.unwrap();
     let [OpResult::Created(path), OpResult::Set(stat)] = &done[..] else { panic!("{done:?}") };
     assert_eq!((path.as_str(), stat.version, stat.czxid), ("/b", 1, stat.mzxid));
     assert_eq!(Some(stat.ephemeral_owner), session.session_id());
@@ -312,7 +310,10 @@ async fn four_letter_words_are_answered_when_allowed() {
     assert_eq!(ask("ruok").await, "imok");
     assert_eq!(ask("isro").await, "rw");
     let srvr = ask("srvr").await;
-    assert!(srvr.starts_with("Zookeeper version: 3.") && srvr.contains("\nMode: standalone\nNode count: 5\n"), "{srvr}");
+    assert!(
+        srvr.starts_with("Zookeeper version: 3.") && srvr.contains("\nMode: standalone\nNode count: 5\n"),
+        "{srvr}"
+    );
     assert!(ask("mntr").await.contains("zk_znode_count\t5\n"));
     assert!(ask("wchp").await.starts_with("/x\n\t0x"));
     assert_eq!(ask("wchs").await, "1 connections watching 1 paths\nTotal watches:1\n");

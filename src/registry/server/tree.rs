@@ -171,9 +171,8 @@ impl Tree {
 
     /// Containers that had children and have none any more.
     pub fn forsaken_containers(&self) -> Vec<String> {
-        let forsaken = |path: &&Box<str>| {
-            self.nodes.get(*path).is_some_and(|node| node.children.is_empty() && node.creations > 0)
-        };
+        let forsaken =
+            |path: &&Box<str>| self.nodes.get(*path).is_some_and(|node| node.children.is_empty() && node.creations > 0);
         self.containers.iter().filter(forsaken).map(|path| path.to_string()).collect()
     }
 
@@ -408,11 +407,7 @@ impl Tree {
         }
         let acl = self.intern(acl);
         let parent = self.nodes.get_mut(parent_path).ok_or(Code::NO_NODE)?;
-        let undo = Undo::Created {
-            path: path.into(),
-            parent_creations: parent.creations,
-            parent_pzxid: parent.pzxid,
-        };
+        let undo = Undo::Created { path: path.into(), parent_creations: parent.creations, parent_pzxid: parent.pzxid };
         // A snapshot of Apache's server may be newer than the log that is read after it.
         let parent_creations = if parent_creations == -1 { parent.creations + 1 } else { parent_creations };
         if parent_creations > parent.creations {
@@ -505,9 +500,7 @@ fn check_version(expected: i32, version: i32) -> Result<i32, Code> {
 /// Source: `PathUtils.validatePath`.
 fn check_path(path: &str) -> Result<(), Code> {
     let Some(names) = path.strip_prefix('/') else { return Err(Code::BAD_ARGUMENTS) };
-    let forbidden = |c: char| {
-        matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
-    };
+    let forbidden = |c: char| matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}');
     let bad_name = |name: &str| name.is_empty() || name == "." || name == ".." || name.contains(forbidden);
     if !names.is_empty() && names.split('/').any(bad_name) {
         return Err(Code::BAD_ARGUMENTS);

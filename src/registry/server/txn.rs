@@ -190,14 +190,10 @@ impl Txn {
                 Txn::Create { path, data, acl, kind, parent_creations }
             }
             op::DELETE | op::DELETE_CONTAINER => Txn::Delete { path: r.string()?.to_owned() },
-            op::SET_DATA => Txn::SetData {
-                path: r.string()?.to_owned(),
-                data: r.buffer()?.map(<[u8]>::to_vec),
-                version: r.i32()?,
-            },
-            op::SET_ACL => {
-                Txn::SetAcl { path: r.string()?.to_owned(), acl: Acl::read_list(r)?, version: r.i32()? }
+            op::SET_DATA => {
+                Txn::SetData { path: r.string()?.to_owned(), data: r.buffer()?.map(<[u8]>::to_vec), version: r.i32()? }
             }
+            op::SET_ACL => Txn::SetAcl { path: r.string()?.to_owned(), acl: Acl::read_list(r)?, version: r.i32()? },
             op::CHECK => Txn::Check { path: r.string()?.to_owned(), version: r.i32()? },
             op::ERROR => Txn::Error(Code(r.i32()?)),
             op::MULTI => {

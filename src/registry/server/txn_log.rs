@@ -92,8 +92,7 @@ impl TxnLog {
     /// # Errors
     /// `Io`; `Config` when another server uses the directory, or when it is damaged other than at its end.
     pub fn open(data_dir: &Path, data_log_dir: &Path) -> Result<(TxnLog, Recovered), Error> {
-        let directories =
-            Directories { snapshots: data_dir.join("version-2"), logs: data_log_dir.join("version-2") };
+        let directories = Directories { snapshots: data_dir.join("version-2"), logs: data_log_dir.join("version-2") };
         for directory in [&directories.snapshots, &directories.logs] {
             fs::create_dir_all(directory)
                 .map_err(Error::io(format!("create registry directory {}", directory.display())))?;
@@ -354,8 +353,7 @@ fn newest_snapshot(snapshots: &BTreeMap<i64, PathBuf>) -> Result<Option<(Recover
         let bytes = fs::read(path).map_err(Error::io(format!("read {}", path.display())))?;
         match snapshot::decode(&bytes) {
             Ok(snapshot) => {
-                let recovered =
-                    Recovered { tree: snapshot.tree, sessions: snapshot.sessions, last_zxid: *zxid };
+                let recovered = Recovered { tree: snapshot.tree, sessions: snapshot.sessions, last_zxid: *zxid };
                 return Ok(Some((recovered, bytes.len() as u64)));
             }
             Err(err) => warn!(file = %path.display(), %err, "registry snapshot skipped"),

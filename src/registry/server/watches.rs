@@ -122,9 +122,8 @@ impl Watches {
 
     /// Whether the connection has such a watch.
     pub fn contains(&self, watcher: WatcherType, path: &str, connection: ConnectionId) -> bool {
-        let held = |table: &Table| {
-            table.get(path).and_then(|watchers| watchers.get(&connection)).copied().unwrap_or_default()
-        };
+        let held =
+            |table: &Table| table.get(path).and_then(|watchers| watchers.get(&connection)).copied().unwrap_or_default();
         match watcher {
             WatcherType::Children => held(&self.child).any(),
             WatcherType::Data => held(&self.data).any(),
