@@ -72,3 +72,57 @@ pub fn timestamp(now: SystemTime) -> String {
         since.subsec_millis()
     )
 }
+
+/// Sends what this process's own rooms log at WARN and above to stderr, in this layout. For a command's start.
+pub fn install() {
+    // An error means that it was done before, which is as good.
+    let _ = tracing::subscriber::set_global_default(Subscriber);
+}
+
+/// Prints events as they come; there are no spans in a command.
+struct Subscriber;
+
+impl tracing::Subscriber for Subscriber {
+    fn enabled(&self, metadata: &tracing::Metadata) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(tracing::level_filters::LevelFilter::WARN)
+    }
+
+    fn event(&self, event: &tracing::Event) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        line(
+            event.metadata().level().as_str(),
+            format_args!("{}{}", text.message, text.fields),
+            event.metadata().target(),
+        );
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    /// ` name=value` for each field but the message.
+    fields: String,
+}
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            name => self.fields.push_str(&format!(" {name}={value:?}")),
+        }
+    }
+}

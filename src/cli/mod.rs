@@ -21,6 +21,7 @@ pub mod server_start;
 pub mod server_stop;
 pub mod signals;
 pub mod topics;
+mod topics_zk;
 pub mod zookeeper_server_start;
 pub mod zookeeper_server_stop;
 

@@ -1,8 +1,407 @@
-//! `kafka-topics`.
+//! `kafka-topics`: over the brokers as in Apache Kafka 3.9, or straight on ZooKeeper as up to 2.8.
+//!
+//! Operation errors go to stdout (`Error while executing topic command : …`), usage errors to stderr; both exit 1.
+//! `--alter` and `--delete` say nothing when all went well.
+//!
+//! Source: `TopicCommand` of 3.9.
 
+mod describe;
+mod options;
+mod values;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io;
 use std::process::ExitCode;
+
+use crate::cli::args::{ArgsError, Matches};
+use crate::cli::error::{Error, help_or_version};
+use crate::cli::{Io, java_hash, log4j, run_command, topics_zk};
+use crate::client::admin::{
+    self, Admin, ConfigEntry, ConfigResource, NewPartitions, NewTopic, PartitionInfo, TopicDescription,
+};
+use crate::config::{Properties, keys, validate_topic_configs};
+use crate::wire::{ErrorCode, TopicPartition, Uuid};
+
+pub(super) use describe::{Elr, Filter, PartitionLine, TopicLine};
+use describe::{Reassignment, replication_factor};
+use java_hash::Table;
+pub(super) use options::TABLE;
+pub(super) use values::{NewTopicArgs, choose_topics, has_collision_chars};
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    todo!()
+    log4j::install();
+    run_command(&TABLE, run)
 }
+
+/// Runs the command.
+///
+/// # Errors
+/// What ended it, unless it was said already.
+pub fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
+    let matches = match options::parse(args) {
+        Ok(matches) => matches,
+        Err(error) => return Err(uncaught(error.exception().unwrap_or_default(), &error)),
+    };
+    if !matches.is_empty() {
+        if let Some(code) = help_or_version(&TABLE, &matches, io)? {
+            return Ok(code);
+        }
+    }
+    options::check(&matches, io)?;
+    let done = if matches.has("zookeeper") {
+        topics_zk::run(&matches, io)?
+    } else {
+        let admin = connect(&matches)?;
+        execute(&matches, &admin, io)
+    };
+    match done {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Failure::Output(error)) => Err(Error::Output(error)),
+        Err(Failure::Operation { message, trace }) => {
+            writeln!(io.stdout, "Error while executing topic command : {message}")?;
+            io.stdout.flush()?;
+            log4j::error(format_args!("{trace}\n"), "org.apache.kafka.tools.TopicCommand");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Why an operation failed. It is told on stdout; usage errors are not among these.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// `trace` is what Java would log: class, message, causes.
+    Operation {
+        message: String,
+        trace: String,
+    },
+    Output(io::Error),
+}
+
+impl Failure {
+    /// An exception of Java's with its full class name.
+    pub fn new(class: &str, message: impl fmt::Display) -> Failure {
+        Failure::Operation { message: message.to_string(), trace: format!("{class}: {message}") }
+    }
+
+    pub fn illegal_argument(message: impl fmt::Display) -> Failure {
+        Failure::new("java.lang.IllegalArgumentException", message)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+impl From<admin::Error> for Failure {
+    fn from(error: admin::Error) -> Failure {
+        Failure::Operation { message: error.to_string(), trace: error.stack_trace() }
+    }
+}
+
+impl From<ArgsError> for Failure {
+    fn from(error: ArgsError) -> Failure {
+        Failure::new(error.exception().unwrap_or("joptsimple.OptionException"), error)
+    }
+}
+
+/// What Apache's main prints when something escapes it: the message, then the stack trace.
+fn uncaught(class: &str, message: impl fmt::Display) -> Error {
+    Error::Message(format!("{message}\n{class}: {message}\n"))
+}
+
+fn connect(matches: &Matches) -> Result<Admin, Error> {
+    let value = |name| matches.value(name).map_err(|error| uncaught(error.exception().unwrap_or_default(), &error));
+    let properties = match value("command-config")? {
+        Some(file) => Properties::read(&file).map_err(|error| match error {
+            crate::config::Error::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                uncaught("java.nio.file.NoSuchFileException", file)
+            }
+            error => uncaught("java.io.IOException", error),
+        })?,
+        None => Properties::new(),
+    };
+    let servers = value("bootstrap-server")?;
+    Admin::new(&properties, servers.as_deref())
+        .map_err(|error| Error::Message(format!("{error}\n{}\n", error.stack_trace())))
+}
+
+fn execute(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
+    if matches.has("create") {
+        create(matches, admin, io)
+    } else if matches.has("alter") {
+        alter(matches, admin)
+    } else if matches.has("list") {
+        list(matches, admin, io)
+    } else if matches.has("describe") {
+        describe(matches, admin, io)
+    } else {
+        delete(matches, admin)
+    }
+}
+
+fn create(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
+    let args = NewTopicArgs::read(matches, io)?;
+    // A name that is not known here may be one of a newer broker's.
+    let known = args.configs.iter().filter(|(name, _)| keys::topic_key(name).is_some());
+    validate_topic_configs(known.map(|(name, value)| (name.as_str(), Some(value.as_str())))).map_err(invalid_config)?;
+    warn_of_collisions(&args.topic, io)?;
+    if args.replication_factor.is_some_and(|factor| factor > i32::from(i16::MAX) || factor < 1) {
+        return Err(Failure::illegal_argument("The replication factor must be between 1 and 32767 inclusive"));
+    }
+    if args.partitions.is_some_and(|partitions| partitions < 1) {
+        return Err(Failure::illegal_argument("The partitions must be greater than 0"));
+    }
+    let placed = !args.assignment.is_empty();
+    let topic = NewTopic {
+        name: args.topic.clone(),
+        num_partitions: args.partitions.filter(|_| !placed),
+        replication_factor: args.replication_factor.filter(|_| !placed).and_then(|factor| factor.try_into().ok()),
+        assignments: (0..).zip(args.assignment).collect(),
+        configs: args.configs,
+    };
+    let results = admin.create_topics(&[topic], false)?;
+    match first_error(results) {
+        None => writeln!(io.stdout, "Created topic {}.", args.topic)?,
+        Some(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) && matches.has("if-not-exists") => {}
+        Some(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Apache's tool says so before it tries.
+pub(super) fn warn_of_collisions(topic: &str, io: &mut Io) -> io::Result<()> {
+    if has_collision_chars(topic) {
+        writeln!(
+            io.stdout,
+            "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') could \
+             collide. To avoid issues it is best to use either, but not both."
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn invalid_config(error: crate::config::Error) -> Failure {
+    match error {
+        crate::config::Error::InvalidValue { key, value, reason, .. } => Failure::new(
+            "org.apache.kafka.common.config.ConfigException",
+            format_args!("Invalid value {value} for configuration {key}: {reason}"),
+        ),
+        error => Failure::new("org.apache.kafka.common.errors.InvalidConfigurationException", error),
+    }
+}
+
+fn alter(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
+    let topic = matches.value("topic")?;
+    let partitions = matches.number::<i32>("partitions")?.unwrap_or_default();
+    let assignment = values::replica_assignment(matches)?;
+    let topics = topics(matches, admin)?;
+    ensure_topic_exists(&topics, topic.as_deref(), matches)?;
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let mut wanted = Vec::new();
+    if assignment.is_empty() {
+        wanted.extend(
+            topics.into_iter().map(|topic| (topic, NewPartitions { total_count: partitions, assignments: None })),
+        );
+    } else {
+        for (topic, description) in admin.describe_topics(&topics, PARTITION_LIMIT)? {
+            // The assignment is that of all partitions; the ones that are there stay where they are.
+            let new = assignment.iter().skip(description?.partitions.len()).cloned().collect();
+            wanted.push((topic, NewPartitions { total_count: partitions, assignments: Some(new) }));
+        }
+    }
+    first_error(admin.create_partitions(&wanted, false)?).map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn list(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
+    writeln!(io.stdout, "{}", topics(matches, admin)?.join("\n"))?;
+    Ok(())
+}
+
+fn delete(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
+    let topics = topics(matches, admin)?;
+    ensure_topic_exists(&topics, matches.value("topic")?.as_deref(), matches)?;
+    first_error(admin.delete_topics(&topics)?).map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn describe(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
+    let topic_id = match matches.value("topic-id")? {
+        Some(text) => Some(values::topic_id(&text).map_err(Failure::illegal_argument)?).filter(|id| !id.is_zero()),
+        None => None,
+    };
+    let topics = match topic_id {
+        Some(id) => topic_by_id(id, matches, admin)?.into_iter().collect(),
+        None => topics_by_name(matches, admin)?,
+    };
+    print_descriptions(&gather(admin, topics)?, &Filter::new(matches), io)
+}
+
+fn topic_by_id(id: Uuid, matches: &Matches, admin: &Admin) -> Result<Option<TopicDescription>, Failure> {
+    let mut listed = admin.list_topics()?.into_iter();
+    let exclude_internal = matches.has("exclude-internal");
+    if listed.any(|topic| topic.topic_id == id && !(exclude_internal && topic.is_internal)) {
+        return Ok(Some(admin.describe_topic_by_id(id)?));
+    }
+    match matches.has("if-exists") {
+        true => Ok(None),
+        false => Err(Failure::illegal_argument(format_args!("TopicId '{id}' does not exist as expected"))),
+    }
+}
+
+fn topics_by_name(matches: &Matches, admin: &Admin) -> Result<Vec<TopicDescription>, Failure> {
+    let limit = matches.number::<i32>("partition-size-limit-per-response");
+    let topics = topics(matches, admin)?;
+    ensure_topic_exists(&topics, matches.value("topic")?.as_deref(), matches)?;
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
+    let described = admin.describe_topics(&topics, limit?.unwrap_or(PARTITION_LIMIT))?;
+    let described = described.into_iter().map(|(_, description)| description).collect::<Result<Vec<_>, _>>()?;
+    Ok(in_java_order(described))
+}
+
+/// Three maps hand the topics on, each filled in the order in which the one before is read.
+fn in_java_order(topics: Vec<TopicDescription>) -> Vec<TopicDescription> {
+    let count = topics.len();
+    let tables = [Table::Capacity(count), Table::CopyOf(count), Table::Capacity(count)];
+    tables.into_iter().fold(topics, |topics, table| {
+        java_hash::order(topics, table, |topic: &TopicDescription| java_hash::string(&topic.name))
+    })
+}
+
+/// A topic with all that its lines are made of.
+struct Described {
+    topic: TopicDescription,
+    /// In the order in which Java prints them.
+    configs: Vec<ConfigEntry>,
+    reassignments: HashMap<i32, Reassignment>,
+}
+
+struct Description {
+    topics: Vec<Described>,
+    live_brokers: HashSet<i32>,
+}
+
+fn gather(admin: &Admin, topics: Vec<TopicDescription>) -> Result<Description, Failure> {
+    let resources = topics.iter().map(|topic| ConfigResource::topic(&topic.name)).collect::<Vec<_>>();
+    let configs = admin.describe_configs(&resources, false)?;
+    let live_brokers = admin.describe_cluster()?.nodes.into_iter().map(|node| node.id).collect();
+    let mut reassignments = reassignments(admin, &topics)?;
+    let mut described = Vec::new();
+    for (topic, (_, configs)) in topics.into_iter().zip(configs) {
+        let configs = java_hash::order(configs?, Table::Default, |entry| java_hash::string(&entry.name));
+        let reassignments = reassignments.remove(&topic.name).unwrap_or_default();
+        described.push(Described { topic, configs, reassignments });
+    }
+    Ok(Description { topics: described, live_brokers })
+}
+
+fn reassignments(
+    admin: &Admin,
+    topics: &[TopicDescription],
+) -> Result<HashMap<String, HashMap<i32, Reassignment>>, Failure> {
+    let names = topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| (topic.name.as_str(), p.partition)));
+    let partitions = names.map(|(topic, partition)| TopicPartition::new(topic, partition)).collect::<Vec<_>>();
+    if partitions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let under_way = match admin.list_partition_reassignments(Some(&partitions)) {
+        Err(error) => match error.code() {
+            Some(ErrorCode::UNSUPPORTED_VERSION | ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => Vec::new(),
+            _ => return Err(error.into()),
+        },
+        Ok(under_way) => under_way,
+    };
+    let mut found: HashMap<String, HashMap<i32, Reassignment>> = HashMap::new();
+    for row in under_way {
+        let reassignment =
+            Reassignment { replicas: row.replicas, adding: row.adding_replicas, removing: row.removing_replicas };
+        found.entry(row.partition.topic.to_string()).or_default().insert(row.partition.partition, reassignment);
+    }
+    Ok(found)
+}
+
+fn print_descriptions(description: &Description, filter: &Filter, io: &mut Io) -> Result<(), Failure> {
+    for described in &description.topics {
+        let overrides = described.configs.iter().filter(|entry| !entry.is_default()).collect::<Vec<_>>();
+        if filter.shows_topic(!overrides.is_empty()) {
+            topic_line(described, &overrides).print(io.stdout)?;
+        }
+        if filter.shows_partitions() {
+            let lines = described.topic.partitions.iter().map(|partition| partition_line(described, partition));
+            for line in lines.filter(|line| filter.shows_partition(line, &description.live_brokers)) {
+                line.print(io.stdout)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn topic_line(described: &Described, overrides: &[&ConfigEntry]) -> TopicLine {
+    let topic = &described.topic;
+    let first = topic.partitions.first();
+    let factor =
+        first.map_or(0, |first| replication_factor(&first.replicas, described.reassignments.get(&first.partition)));
+    let shown = |entry: &&ConfigEntry| format!("{}={}", entry.name, entry.value.as_deref().unwrap_or("null"));
+    TopicLine {
+        topic: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partition_count: topic.partitions.len(),
+        replication_factor: factor,
+        configs: overrides.iter().map(shown).collect(),
+        marked_for_deletion: false,
+    }
+}
+
+fn partition_line(described: &Described, partition: &PartitionInfo) -> PartitionLine {
+    let min_isr = described.configs.iter().find(|entry| entry.name == "min.insync.replicas");
+    let elr = match (&partition.elr, &partition.last_known_elr) {
+        (Some(elr), Some(last_known)) => Elr::Known { elr: elr.clone(), last_known: last_known.clone() },
+        _ => Elr::Unknown,
+    };
+    PartitionLine {
+        topic: described.topic.name.clone(),
+        partition: partition.partition,
+        leader: partition.leader,
+        replicas: partition.replicas.clone(),
+        isr: partition.isr.clone(),
+        reassignment: described.reassignments.get(&partition.partition).cloned(),
+        elr,
+        marked_for_deletion: false,
+        min_isr: min_isr.and_then(|entry| entry.value.as_deref()?.parse().ok()),
+    }
+}
+
+/// The topics that `--topic` and `--exclude-internal` choose, sorted.
+fn topics(matches: &Matches, admin: &Admin) -> Result<Vec<String>, Failure> {
+    let pattern = matches.value("topic")?;
+    let exclude_internal = matches.has("exclude-internal");
+    let listed = admin.list_topics()?.into_iter().filter(|topic| !(exclude_internal && topic.is_internal));
+    choose_topics(listed.map(|topic| topic.name).collect(), pattern.as_deref(), exclude_internal)
+}
+
+/// # Errors
+/// A topic that was named and is not there, unless `--if-exists` allows it.
+pub(super) fn ensure_topic_exists(found: &[String], wanted: Option<&str>, matches: &Matches) -> Result<(), Failure> {
+    match wanted {
+        Some(topic) if found.is_empty() && !topic.is_empty() && !matches.has("if-exists") => {
+            Err(Failure::illegal_argument(format_args!("Topic '{topic}' does not exist as expected")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn first_error<T>(results: Vec<(String, Result<T, admin::Error>)>) -> Option<admin::Error> {
+    results.into_iter().find_map(|(_, result)| result.err())
+}
+
+/// `--partition-size-limit-per-response` when it is not given.
+const PARTITION_LIMIT: i32 = 2000;
+
+#[cfg(test)]
+mod tests;
