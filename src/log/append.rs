@@ -331,8 +331,8 @@ impl Log {
         let after = config.message_timestamp_after_max_ms;
         let create_time = config.message_timestamp_type == TimestampType::CreateTime;
         // The header has the newest timestamp; the oldest must be looked for.
-        let timestamps = create_time
-            && (before != i64::MAX || is_out_of_range(batch.max_timestamp(), now_ms, i64::MAX, after));
+        let timestamps =
+            create_time && (before != i64::MAX || is_out_of_range(batch.max_timestamp(), now_ms, i64::MAX, after));
         let keys = config.cleanup_policy.compact;
         if !timestamps && !keys {
             return Ok(());
@@ -349,8 +349,7 @@ impl Log {
                     self.topic_partition
                 );
                 errors.push(RecordError { batch_index, message });
-            } else if create_time && is_out_of_range(record.timestamp, now_ms, before, after)
-            {
+            } else if create_time && is_out_of_range(record.timestamp, now_ms, before, after) {
                 bad_timestamp = true;
                 let message = format!(
                     "Timestamp {} of message with offset {} is out of range. The timestamp should be within [{}, {}]",

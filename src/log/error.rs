@@ -74,7 +74,9 @@ pub enum Error {
     #[error("{}: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
     /// The partition's folder carries another topic's id.
-    #[error("Tried to assign topic ID {given} to log for topic partition {name}, but log already contained topic ID {stored}")]
+    #[error(
+        "Tried to assign topic ID {given} to log for topic partition {name}, but log already contained topic ID {stored}"
+    )]
     InconsistentTopicId { name: String, given: String, stored: String },
 }
 

@@ -38,8 +38,13 @@ impl LogDir {
         fs::create_dir_all(path).map_err(storage)?;
         let lock_path = path.join(LOCK);
         loop {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(storage)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&lock_path)
+                .map_err(storage)?;
             match try_lock(&file) {
                 Ok(()) => {}
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {

@@ -17,12 +17,12 @@ use std::thread;
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
+use super::Log;
 use super::checkpoints::{self, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS};
 use super::config::LogConfig;
 use super::error::Error;
 use super::log_dir::{self, LogDir, MetaProperties};
 use super::recovery::LoadOptions;
-use super::Log;
 use crate::wire::{TopicPartition, Uuid};
 
 const DELETE_SUFFIX: &str = "-delete";
@@ -142,7 +142,10 @@ impl LogManager {
             }
         }
         if !clean && !folders.is_empty() {
-            info!("Attempting recovery for all logs in {} since no clean shutdown file was found", dir.path().display());
+            info!(
+                "Attempting recovery for all logs in {} since no clean shutdown file was found",
+                dir.path().display()
+            );
         }
         let next = AtomicUsize::new(0);
         let load_next = || -> Result<(), Error> {
@@ -155,8 +158,7 @@ impl LogManager {
                 };
                 let config = (options.config_of)(&partition.topic);
                 let high_watermark = high_watermarks.get(partition).copied();
-                let log =
-                    Log::open(Arc::clone(dir), path.clone(), partition.clone(), config, load, high_watermark)?;
+                let log = Log::open(Arc::clone(dir), path.clone(), partition.clone(), config, load, high_watermark)?;
                 let duplicate = self.logs.write().insert(partition.clone(), Arc::new(log));
                 if let Some(other) = duplicate {
                     let reason = format!("the partition is also in {}", other.log_dir().path().display());
@@ -291,8 +293,7 @@ impl LogManager {
         self.for_each_log("deletion", |log| log.delete_expired_files(now_ms));
         let due: Vec<PathBuf> = {
             let mut changes = self.changes.lock();
-            let (due, later) =
-                std::mem::take(&mut changes.doomed).into_iter().partition(|(at_ms, _)| *at_ms <= now_ms);
+            let (due, later) = std::mem::take(&mut changes.doomed).into_iter().partition(|(at_ms, _)| *at_ms <= now_ms);
             changes.doomed = later;
             due.into_iter().map(|(_, path): (i64, PathBuf)| path).collect()
         };
@@ -361,8 +362,7 @@ impl LogManager {
 fn claim(dir: &LogDir, options: &LogManagerOptions<'_>) -> Result<(), Error> {
     let path = dir.path();
     let Some(meta) = MetaProperties::read(path)? else {
-        let meta =
-            MetaProperties { broker_id: Some(options.broker_id), cluster_id: Some(options.cluster_id.clone()) };
+        let meta = MetaProperties { broker_id: Some(options.broker_id), cluster_id: Some(options.cluster_id.clone()) };
         return meta.write(path).map_err(|error| Error::storage(path, error));
     };
     if let Some(stored) = meta.broker_id.filter(|id| *id != options.broker_id) {

@@ -146,7 +146,8 @@ impl Log {
                 at_segment = Some(from_segment + 1);
                 continue;
             };
-            info.records = FileRange { file: found.file, position: found.start, len: (found.end - found.start) as usize };
+            info.records =
+                FileRange { file: found.file, position: found.start, len: (found.end - found.start) as usize };
             info.in_older_segment = from_segment + 1 < state.segments.len();
             let end_offset = match found.end_offset {
                 Some(end_offset) => {
@@ -188,7 +189,8 @@ impl Log {
                     continue;
                 }
                 let bytes = scan.batch(&entry).map_err(|error| self.failed(error))?;
-                let found = first_record(&entry, bytes, |offset, time| time >= timestamp && offset >= log_start_offset)?;
+                let found =
+                    first_record(&entry, bytes, |offset, time| time >= timestamp && offset >= log_start_offset)?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -282,9 +284,7 @@ impl State {
         let recent = |offset| if is_active { tail.position_of(offset) } else { None };
         let start = if start_offset <= segment.base_offset {
             Place::At(0)
-        } else if let Some(position) =
-            recent(start_offset).or_else(|| tail.hint(start_offset, segment.base_offset))
-        {
+        } else if let Some(position) = recent(start_offset).or_else(|| tail.hint(start_offset, segment.base_offset)) {
             Place::At(position)
         } else {
             Place::From(segment.offset_index.search(path, start_offset)?)
@@ -397,11 +397,7 @@ impl Plan {
 }
 
 /// The first record of a batch that is `wanted`, by its offset and timestamp.
-fn first_record(
-    entry: &Entry,
-    bytes: &[u8],
-    wanted: impl Fn(i64, i64) -> bool,
-) -> Result<Option<FoundOffset>, Error> {
+fn first_record(entry: &Entry, bytes: &[u8], wanted: impl Fn(i64, i64) -> bool) -> Result<Option<FoundOffset>, Error> {
     let leader_epoch = Some(entry.leader_epoch).filter(|epoch| *epoch >= 0);
     if entry.magic < batch::MAGIC {
         let messages = legacy::messages(bytes, MAX_DECOMPRESSED)?;

@@ -210,12 +210,7 @@ impl Loading<'_> {
     }
 
     /// Takes the newest sound snapshot in `(log_start_offset, sure]`; drops newer ones.
-    fn load_snapshot(
-        &mut self,
-        log_start_offset: i64,
-        sure: i64,
-        snapshots: &mut BTreeSet<i64>,
-    ) -> io::Result<()> {
+    fn load_snapshot(&mut self, log_start_offset: i64, sure: i64, snapshots: &mut BTreeSet<i64>) -> io::Result<()> {
         self.producers = ProducerState::starting_at(log_start_offset);
         while let Some(offset) = snapshots.last().copied() {
             let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));

@@ -90,7 +90,10 @@ impl Log {
             state.delete_first_segments(count, now_ms.saturating_add(config.file_delete_delay_ms))
         })();
         deleted.map_err(|error| self.failed(error))?;
-        info!("{}: deleted {count} segments past retention; the log starts at {}", self.topic_partition, state.log_start_offset);
+        info!(
+            "{}: deleted {count} segments past retention; the log starts at {}",
+            self.topic_partition, state.log_start_offset
+        );
         self.publish(&state);
         Ok(count)
     }

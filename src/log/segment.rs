@@ -213,8 +213,7 @@ impl Segment {
         if let Some(known) = self.max_timestamp {
             return Ok(known);
         }
-        let mut max =
-            self.time_index.last(dir)?.unwrap_or(TimestampOffset { timestamp: -1, offset: self.base_offset });
+        let mut max = self.time_index.last(dir)?.unwrap_or(TimestampOffset { timestamp: -1, offset: self.base_offset });
         // The last entry may be older than the last batches, if the segment was not closed in order.
         let from = self.offset_index.find(dir, max.offset)?.map_or(0, |entry| entry.position);
         let mut scan = Scan::headers(Arc::clone(&self.file), from, self.size);
