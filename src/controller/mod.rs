@@ -1,1 +1,8 @@
-//! Room `controller`: see ARCHITECTURE.md.
+//! The controller.
+
+pub mod assignment;
+pub mod election;
+mod requests;
+pub mod state;
+
+pub use requests::ControlRequest;

@@ -1,0 +1,627 @@
+//! The controller as a value: what happened goes in as an [`Event`], what is to be done comes out as [`Action`]s.
+//!
+//! It holds a picture of the cluster and drives every partition towards the state that follows from who lives
+//! ([`next_state`]): whatever changed, the partitions concerned are looked at again. A partition has at most one write
+//! under way; what happens meanwhile is looked at when the answer is there. So events may come in any order.
+//!
+//! A topic's deletion is such a drive too: its replicas are asked to delete until all have, then its znodes go.
+//!
+//! Source: `KafkaController`, `PartitionStateMachine`, `ReplicaStateMachine`, `TopicDeletionManager` of Kafka 3.9.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::election::{Next, Standing, Unclean, first_state, next_state};
+use super::requests::{Batch, ControlRequest};
+use crate::registry::znodes::{
+    BrokerEndpoint, BrokerRegistration, PartitionState, ReplicaAssignment, TopicAssignment,
+};
+use crate::wire::messages::alter_partition::{
+    AlterPartitionRequest, AlterPartitionResponse, PartitionDataResponse, TopicDataResponse,
+};
+use crate::wire::messages::controlled_shutdown::{
+    ControlledShutdownRequest, ControlledShutdownResponse, RemainingPartition,
+};
+use crate::wire::messages::leader_and_isr::LeaderAndIsrResponse;
+use crate::wire::messages::stop_replica::{StopReplicaRequest, StopReplicaResponse};
+use crate::wire::{ErrorCode, TopicPartition, Uuid};
+
+/// Names a question that waits for its [`Action::Answer`].
+pub type Token = u64;
+
+/// A broker as its registration has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveBroker {
+    pub id: i32,
+    /// czxid of the registration.
+    pub epoch: i64,
+    pub registration: BrokerRegistration,
+    /// It asked to leave (ControlledShutdown).
+    shutting_down: bool,
+    /// Its replicas whose log dir failed.
+    offline: BTreeSet<TopicPartition>,
+}
+
+impl LiveBroker {
+    pub fn new(id: i32, epoch: i64, registration: BrokerRegistration) -> LiveBroker {
+        LiveBroker { id, epoch, registration, shutting_down: false, offline: BTreeSet::new() }
+    }
+
+    /// Its address on a listener.
+    pub fn endpoint(&self, listener: &str) -> Option<&BrokerEndpoint> {
+        self.registration.endpoints.iter().find(|endpoint| endpoint.listener == listener)
+    }
+}
+
+/// A topic and what happens to it.
+#[derive(Debug, Clone)]
+pub(super) struct Topic {
+    pub id: Uuid,
+    pub partitions: BTreeMap<i32, Partition>,
+    pub deletion: Option<Deletion>,
+    /// `unclean.leader.election.enable`, once somebody needed to know.
+    unclean: Unclean,
+    asking_unclean: bool,
+}
+
+/// One partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Partition {
+    pub assignment: ReplicaAssignment,
+    /// As the registry has it; `None`: it has no state yet.
+    pub known: Option<Known>,
+    in_flight: Option<InFlight>,
+}
+
+/// A state and the version of its znode.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Known {
+    pub state: PartitionState,
+    pub partition_epoch: i32,
+}
+
+/// A write under way.
+#[derive(Debug, Clone)]
+struct InFlight {
+    state: PartitionState,
+    /// The leader asked for it, and waits.
+    asked_by: Option<Token>,
+}
+
+/// How far a topic's deletion is. Replicas are named by partition and broker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Deletion {
+    /// Replicas that are deleted.
+    gone: BTreeSet<(i32, i32)>,
+    /// Replicas whose broker was asked and has not answered.
+    asked: BTreeSet<(i32, i32)>,
+    /// Replicas that their broker could not delete; asked again when it returns.
+    refused: BTreeSet<(i32, i32)>,
+    /// All replicas are gone, the znodes are being deleted.
+    erasing: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The election was won; this is what the registry holds. The first event, once.
+    Started {
+        brokers: Vec<LiveBroker>,
+        topics: Vec<(Arc<str>, TopicAssignment)>,
+        states: Vec<(TopicPartition, PartitionState, i32)>,
+        deletions: Vec<Arc<str>>,
+    },
+    /// All registered brokers.
+    BrokersChanged(Vec<LiveBroker>),
+    /// All topics, and the assignments of those that are not known yet.
+    TopicsChanged { names: BTreeSet<Arc<str>>, new: Vec<(Arc<str>, TopicAssignment)> },
+    /// The topic's assignment was written.
+    TopicDataChanged { topic: Arc<str>, assignment: TopicAssignment },
+    /// Topics that somebody wants deleted.
+    DeleteTopics(Vec<Arc<str>>),
+    /// How each write of an [`Action::Write`] went.
+    Written(Vec<(TopicPartition, Result<i32, Conflict>)>),
+    /// States and their versions, as asked by [`Action::ReadStates`]; `None`: no such znode.
+    StatesRead(Vec<(TopicPartition, Option<(PartitionState, i32)>)>),
+    /// The topic's config was read, as asked by [`Action::ReadTopicConfig`], or has changed.
+    UncleanElection { topic: Arc<str>, allowed: bool },
+    /// As asked by [`Action::EraseTopic`].
+    TopicErased(Arc<str>),
+    /// A leader wants to change ISRs.
+    AlterPartition { request: AlterPartitionRequest, version: i16, token: Token },
+    /// A broker wants to stop.
+    ControlledShutdown { request: ControlledShutdownRequest, token: Token },
+    /// Somebody waits until the topics are deleted, or cannot be at present.
+    AwaitDeletion { topics: Vec<Arc<str>>, token: Token },
+    /// A broker, at that epoch, answered.
+    LeaderAndIsrAnswered { broker: i32, broker_epoch: i64, response: LeaderAndIsrResponse },
+    StopReplicaAnswered { broker: i32, broker_epoch: i64, request: StopReplicaRequest, response: StopReplicaResponse },
+    /// A broker lost a log dir; which replicas it had there must be found out.
+    LogDirFailed { broker: i32 },
+}
+
+/// The znode was not as expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conflict;
+
+/// A partition's state to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateWrite {
+    pub partition: TopicPartition,
+    pub state: PartitionState,
+    /// The version that the znode must have; `None`: it is to be created, with its parents.
+    pub expected: Option<i32>,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Hold a connection to the broker, at `host:port`, for what is sent from now on.
+    Connect { broker: i32, epoch: i64, address: Option<String> },
+    /// Give up the connection and what was not sent.
+    Disconnect { broker: i32 },
+    Send { broker: i32, request: ControlRequest },
+    /// Answered by one [`Event::Written`].
+    Write(Vec<StateWrite>),
+    /// Answered by one [`Event::StatesRead`].
+    ReadStates(Vec<TopicPartition>),
+    /// Answered by [`Event::UncleanElection`].
+    ReadTopicConfig(Arc<str>),
+    /// Remove what the registry has of the topic, these partitions too. Answered by [`Event::TopicErased`].
+    EraseTopic { topic: Arc<str>, partitions: Vec<i32> },
+    /// Refuse a wish to delete topics that there are not, or that may not be deleted.
+    ForgetDeletions(Vec<Arc<str>>),
+    Answer { token: Token, answer: Answer },
+}
+
+/// What the asker of a [`Token`] gets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    AlterPartition(AlterPartitionResponse),
+    ControlledShutdown(ControlledShutdownResponse),
+    Deletion,
+}
+
+/// An AlterPartition of which some writes are under way.
+#[derive(Debug)]
+struct PendingAlter {
+    response: AlterPartitionResponse,
+    /// Where in the response each partition that is being written stands.
+    waiting: BTreeMap<TopicPartition, (usize, usize)>,
+}
+
+/// The controller of one epoch, from election to resignation.
+#[derive(Debug)]
+pub struct ControllerState {
+    pub(super) broker_id: i32,
+    pub(super) epoch: i32,
+    pub(super) inter_broker_listener: String,
+    deletion_enabled: bool,
+    pub(super) brokers: BTreeMap<i32, LiveBroker>,
+    pub(super) topics: BTreeMap<Arc<str>, Topic>,
+    names: BTreeMap<Uuid, Arc<str>>,
+    alters: BTreeMap<Token, PendingAlter>,
+    /// Requests whose partitions have a write under way; looked at again when it is done.
+    deferred: Vec<Event>,
+    shutdowns: Vec<(Token, i32)>,
+    awaiting_deletion: Vec<(Token, Vec<Arc<str>>)>,
+}
+
+/// What an event leads to, while it is gathered.
+#[derive(Default)]
+struct Out {
+    actions: Vec<Action>,
+    batch: Batch,
+    writes: Vec<StateWrite>,
+    reads: Vec<TopicPartition>,
+}
+
+impl ControllerState {
+    /// `epoch`: the controller epoch just won. `inter_broker_listener`: the listener by which brokers reach one another.
+    /// `deletion_enabled`: `delete.topic.enable`.
+    pub fn new(broker_id: i32, epoch: i32, inter_broker_listener: &str, deletion_enabled: bool) -> ControllerState {
+        ControllerState {
+            broker_id,
+            epoch,
+            inter_broker_listener: inter_broker_listener.to_owned(),
+            deletion_enabled,
+            brokers: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            names: BTreeMap::new(),
+            alters: BTreeMap::new(),
+            deferred: Vec::new(),
+            shutdowns: Vec::new(),
+            awaiting_deletion: Vec::new(),
+        }
+    }
+
+    /// Whether the topic is known, being deleted or not.
+    pub fn knows_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    /// The epoch of a live broker.
+    pub fn broker_epoch(&self, broker: i32) -> Option<i64> {
+        self.brokers.get(&broker).map(|live| live.epoch)
+    }
+
+    /// Takes in what happened. No clock is needed: nothing the controller does here depends on time.
+    pub fn handle(&mut self, event: Event) -> Vec<Action> {
+        let mut out = Out::default();
+        self.take_in(event, &mut out);
+        self.finish(&mut out);
+        out.actions
+    }
+
+    fn take_in(&mut self, event: Event, out: &mut Out) {
+        match event {
+            Event::Started { brokers, topics, states, deletions } => self.start(brokers, topics, states, deletions, out),
+            Event::BrokersChanged(brokers) => self.brokers_changed(brokers, out),
+            Event::TopicsChanged { names, new } => self.topics_changed(names, new, out),
+            Event::TopicDataChanged { topic, assignment } => self.topic_changed(topic, assignment, out),
+            Event::DeleteTopics(topics) => self.delete_topics(topics, out),
+            Event::Written(results) => self.written(results, out),
+            Event::StatesRead(states) => self.states_read(states, out),
+            Event::UncleanElection { topic, allowed } => {
+                if let Some(entry) = self.topics.get_mut(&topic) {
+                    entry.unclean = if allowed { Unclean::Allowed } else { Unclean::Refused };
+                    entry.asking_unclean = false;
+                    self.drive(self.partitions_of(&topic), out);
+                }
+            }
+            Event::TopicErased(topic) => self.remove_topic(&topic),
+            Event::AlterPartition { request, version, token } => self.alter_partition(request, version, token, out),
+            Event::ControlledShutdown { request, token } => self.controlled_shutdown(&request, token, out),
+            Event::AwaitDeletion { topics, token } => self.awaiting_deletion.push((token, topics)),
+            Event::LeaderAndIsrAnswered { broker, broker_epoch, response } => {
+                self.leader_and_isr_answered(broker, broker_epoch, &response, out);
+            }
+            Event::StopReplicaAnswered { broker, broker_epoch, request, response } => {
+                self.stop_replica_answered(broker, broker_epoch, &request, &response, out);
+            }
+            Event::LogDirFailed { broker } => {
+                for partition in self.partitions_on(&[broker].into()) {
+                    out.batch.lead_or_follow(broker, &partition, false);
+                }
+            }
+        }
+    }
+
+    /// Turns what was gathered into actions, and answers those who waited for it.
+    fn finish(&mut self, out: &mut Out) {
+        self.answer_alters(out);
+        self.answer_shutdowns(out);
+        self.answer_deletions(out);
+        let mut batch = std::mem::take(&mut out.batch);
+        batch.flush(self, &mut out.actions);
+        if !out.writes.is_empty() {
+            out.actions.push(Action::Write(std::mem::take(&mut out.writes)));
+        }
+        if !out.reads.is_empty() {
+            out.actions.push(Action::ReadStates(std::mem::take(&mut out.reads)));
+        }
+    }
+
+    fn start(
+        &mut self,
+        brokers: Vec<LiveBroker>,
+        topics: Vec<(Arc<str>, TopicAssignment)>,
+        states: Vec<(TopicPartition, PartitionState, i32)>,
+        deletions: Vec<Arc<str>>,
+        out: &mut Out,
+    ) {
+        for (name, assignment) in topics {
+            self.add_topic(name, assignment);
+        }
+        for (name, state, partition_epoch) in states {
+            if let Some(partition) = self.partition_mut(&name) {
+                partition.known = Some(Known { state, partition_epoch });
+            }
+        }
+        for broker in brokers {
+            out.actions.push(self.connect(&broker));
+            self.brokers.insert(broker.id, broker);
+        }
+        // Brokers must know one another before they follow one another.
+        for broker in self.brokers.keys() {
+            out.batch.metadata(*broker, []);
+        }
+        self.flush(out);
+        self.delete_topics(deletions, out);
+        let everything = self.all_partitions();
+        for partition in &everything {
+            self.announce(partition, None, false, out);
+        }
+        self.drive(everything, out);
+    }
+
+    fn brokers_changed(&mut self, brokers: Vec<LiveBroker>, out: &mut Out) {
+        let now: BTreeMap<i32, LiveBroker> = brokers.into_iter().map(|broker| (broker.id, broker)).collect();
+        let is_same = |old: &LiveBroker| now.get(&old.id).is_some_and(|new| new.epoch == old.epoch);
+        // A broker that registered anew since we looked has died in between: it may have lost what was not synced.
+        let gone: BTreeSet<i32> = self.brokers.values().filter(|old| !is_same(old)).map(|old| old.id).collect();
+        let came: BTreeSet<i32> =
+            now.keys().copied().filter(|id| gone.contains(id) || !self.brokers.contains_key(id)).collect();
+        let mut moved = false;
+        for old in self.brokers.values_mut() {
+            if let Some(new) = now.get(&old.id).filter(|new| new.registration != old.registration) {
+                old.registration = new.registration.clone();
+                moved = true;
+            }
+        }
+        if gone.is_empty() && came.is_empty() && !moved {
+            return;
+        }
+        for topic in self.topics.values_mut() {
+            topic.unclean = Unclean::Unknown;
+        }
+        for id in &gone {
+            self.brokers.remove(id);
+            out.actions.push(Action::Disconnect { broker: *id });
+            for topic in self.topics.values_mut() {
+                if let Some(deletion) = &mut topic.deletion {
+                    deletion.asked.retain(|(_, broker)| broker != id);
+                    deletion.refused.retain(|(_, broker)| broker != id);
+                }
+            }
+        }
+        let lost = self.partitions_on(&gone);
+        self.drive(lost.clone(), out);
+        for id in self.brokers.keys() {
+            out.batch.metadata(*id, &lost);
+        }
+        if !came.is_empty() {
+            self.brokers_came(now.into_values().filter(|broker| came.contains(&broker.id)).collect(), out);
+        }
+        self.drive_deletions(out);
+    }
+
+    fn brokers_came(&mut self, brokers: Vec<LiveBroker>, out: &mut Out) {
+        let came: BTreeSet<i32> = brokers.iter().map(|broker| broker.id).collect();
+        for broker in brokers {
+            out.actions.push(self.connect(&broker));
+            self.brokers.insert(broker.id, broker);
+        }
+        let hosted = self.partitions_on(&came);
+        let led: Vec<TopicPartition> =
+            self.all_partitions().into_iter().filter(|tp| self.topics[&tp.topic].deletion.is_none()).collect();
+        for id in self.brokers.keys() {
+            match came.contains(id) {
+                true => out.batch.metadata(*id, &led),
+                false => out.batch.metadata(*id, &hosted),
+            }
+        }
+        self.flush(out);
+        for partition in &hosted {
+            // One that is being written is told to all when it is.
+            if self.partition(partition).is_some_and(|p| p.in_flight.is_none() && p.known.is_some()) {
+                let replicas = self.replicas_on(partition, &came);
+                replicas.into_iter().for_each(|broker| out.batch.lead_or_follow(broker, partition, false));
+            }
+        }
+        self.drive(self.all_partitions(), out);
+    }
+
+    fn topics_changed(&mut self, names: BTreeSet<Arc<str>>, new: Vec<(Arc<str>, TopicAssignment)>, out: &mut Out) {
+        let removed: Vec<Arc<str>> = self.topics.keys().filter(|topic| !names.contains(*topic)).cloned().collect();
+        removed.iter().for_each(|topic| self.remove_topic(topic));
+        for (topic, assignment) in new {
+            self.topic_changed(topic, assignment, out);
+        }
+    }
+
+    fn topic_changed(&mut self, topic: Arc<str>, assignment: TopicAssignment, out: &mut Out) {
+        let id = assignment.topic_id.map_or(Uuid::ZERO, |id| Uuid(id.0));
+        match self.topics.get_mut(&topic) {
+            // What joins a topic that is being deleted goes with it.
+            Some(known) if known.id == id && known.deletion.is_some() => return,
+            Some(known) if known.id == id => {
+                for (number, assignment) in assignment.partitions {
+                    known.partitions.entry(number).or_insert_with(|| Partition { assignment, ..Default::default() });
+                }
+            }
+            // Another topic of the same name: somebody deleted the old one behind our back.
+            Some(_) => {
+                self.remove_topic(&topic);
+                self.add_topic(topic.clone(), assignment);
+            }
+            None => self.add_topic(topic.clone(), assignment),
+        }
+        let new = self.partitions_of(&topic).into_iter();
+        self.drive(new.filter(|tp| self.partition(tp).is_some_and(|p| p.known.is_none())).collect(), out);
+    }
+
+    fn add_topic(&mut self, name: Arc<str>, assignment: TopicAssignment) {
+        let id = assignment.topic_id.map_or(Uuid::ZERO, |id| Uuid(id.0));
+        let partitions = assignment.partitions.into_iter();
+        let partitions = partitions.map(|(n, assignment)| (n, Partition { assignment, ..Default::default() })).collect();
+        if !id.is_zero() {
+            self.names.insert(id, name.clone());
+        }
+        let topic = Topic { id, partitions, deletion: None, unclean: Unclean::Unknown, asking_unclean: false };
+        self.topics.insert(name, topic);
+    }
+
+    fn remove_topic(&mut self, name: &str) {
+        if let Some(topic) = self.topics.remove(name) {
+            self.names.remove(&topic.id);
+            for broker in self.brokers.values_mut() {
+                broker.offline.retain(|partition| *partition.topic != *name);
+            }
+            for alter in self.alters.values_mut() {
+                let (lost, rest) = std::mem::take(&mut alter.waiting).into_iter().partition(|(tp, _)| *tp.topic == *name);
+                alter.waiting = rest;
+                for (_, place) in BTreeMap::<TopicPartition, (usize, usize)>::into_iter(lost) {
+                    alter.fail(place, ErrorCode::UNKNOWN_TOPIC_ID);
+                }
+            }
+        }
+    }
+
+    fn written(&mut self, results: Vec<(TopicPartition, Result<i32, Conflict>)>, out: &mut Out) {
+        let mut done = Vec::with_capacity(results.len());
+        for (name, result) in results {
+            let Some(partition) = self.partition_mut(&name) else { continue };
+            let Some(InFlight { state, asked_by }) = partition.in_flight.take() else { continue };
+            match result {
+                Ok(partition_epoch) => {
+                    let before = partition.known.replace(Known { state, partition_epoch });
+                    match asked_by {
+                        Some(token) => {
+                            self.fill_alter(token, &name);
+                            self.tell_metadata(&name, out);
+                        }
+                        None => self.announce(&name, before.map(|known| known.state.leader), true, out),
+                    }
+                }
+                Err(Conflict) => {
+                    out.reads.push(name.clone());
+                    if let Some(alter) = asked_by.and_then(|token| self.alters.get_mut(&token)) {
+                        if let Some(place) = alter.waiting.remove(&name) {
+                            alter.fail(place, ErrorCode::INVALID_UPDATE_VERSION);
+                        }
+                    }
+                    continue;
+                }
+            }
+            done.push(name);
+        }
+        self.drive(done, out);
+        self.drive_deletions(out);
+        for event in std::mem::take(&mut self.deferred) {
+            self.take_in(event, out);
+        }
+    }
+
+    fn states_read(&mut self, states: Vec<(TopicPartition, Option<(PartitionState, i32)>)>, out: &mut Out) {
+        let mut found = Vec::new();
+        for (name, read) in states {
+            let Some(partition) = self.partition_mut(&name) else { continue };
+            let Some((state, partition_epoch)) = read else { continue };
+            if partition.in_flight.is_some() {
+                continue;
+            }
+            partition.known = Some(Known { state, partition_epoch });
+            self.announce(&name, None, false, out);
+            found.push(name);
+        }
+        self.drive(found, out);
+        self.drive_deletions(out);
+    }
+
+    /// Looks at partitions again: those that should be in another state are written.
+    fn drive(&mut self, partitions: Vec<TopicPartition>, out: &mut Out) {
+        for name in partitions {
+            let Some(topic) = self.topics.get(&name.topic) else { continue };
+            let Some(partition) = topic.partitions.get(&name.partition) else { continue };
+            if topic.deletion.is_some() || partition.in_flight.is_some() || out.reads.contains(&name) {
+                continue;
+            }
+            let replicas = &partition.assignment.replicas;
+            let standing = |id| self.standing(id, &name);
+            let next = match &partition.known {
+                None => first_state(replicas, |id| standing(id) == Standing::Alive, self.epoch)
+                    .map_or(Next::Stays, Next::Becomes),
+                Some(known) => next_state(replicas, &known.state, standing, topic.unclean, self.epoch),
+            };
+            match next {
+                Next::Stays => {}
+                Next::Becomes(state) => self.write(&name, state, None, out),
+                Next::AskUnclean => {
+                    let Some(topic) = self.topics.get_mut(&name.topic) else { continue };
+                    if !std::mem::replace(&mut topic.asking_unclean, true) {
+                        out.actions.push(Action::ReadTopicConfig(name.topic.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, name: &TopicPartition, state: PartitionState, asked_by: Option<Token>, out: &mut Out) {
+        let Some(partition) = self.partition_mut(name) else { return };
+        let expected = partition.known.as_ref().map(|known| known.partition_epoch);
+        partition.in_flight = Some(InFlight { state: state.clone(), asked_by });
+        out.writes.push(StateWrite { partition: name.clone(), state, expected });
+    }
+
+    /// Tells a partition's replicas, and everybody's metadata, what its state is. `was_led_by`: before.
+    fn announce(&self, name: &TopicPartition, was_led_by: Option<i32>, changed: bool, out: &mut Out) {
+        let Some(partition) = self.partition(name) else { return };
+        let Some(known) = &partition.known else { return };
+        let is_new = changed && was_led_by.is_none();
+        for id in &partition.assignment.replicas {
+            let Some(broker) = self.brokers.get(id) else { continue };
+            // A follower that leaves stops fetching; a leader that leaves must hear that it leads no more.
+            match broker.shutting_down && *id != known.state.leader && Some(*id) != was_led_by {
+                true => out.batch.stop(*id, name, false),
+                false => out.batch.lead_or_follow(*id, name, is_new),
+            }
+        }
+        self.tell_metadata(name, out);
+    }
+
+    fn tell_metadata(&self, name: &TopicPartition, out: &mut Out) {
+        for id in self.brokers.keys() {
+            out.batch.metadata(*id, [name]);
+        }
+    }
+
+    fn flush(&self, out: &mut Out) {
+        let mut batch = std::mem::take(&mut out.batch);
+        batch.flush(self, &mut out.actions);
+    }
+
+    fn connect(&self, broker: &LiveBroker) -> Action {
+        let endpoint = broker.endpoint(&self.inter_broker_listener);
+        let address = endpoint.map(|endpoint| match endpoint.host.contains(':') {
+            true => format!("[{}]:{}", endpoint.host, endpoint.port),
+            false => format!("{}:{}", endpoint.host, endpoint.port),
+        });
+        Action::Connect { broker: broker.id, epoch: broker.epoch, address }
+    }
+
+    /// How a broker stands to a replica of its.
+    pub(super) fn standing(&self, id: i32, partition: &TopicPartition) -> Standing {
+        match self.brokers.get(&id) {
+            Some(broker) if broker.offline.contains(partition) => Standing::Dead,
+            Some(broker) if broker.shutting_down => Standing::Leaving,
+            Some(_) => Standing::Alive,
+            None => Standing::Dead,
+        }
+    }
+
+    pub(super) fn partition(&self, name: &TopicPartition) -> Option<&Partition> {
+        self.topics.get(&name.topic)?.partitions.get(&name.partition)
+    }
+
+    fn partition_mut(&mut self, name: &TopicPartition) -> Option<&mut Partition> {
+        self.topics.get_mut(&name.topic)?.partitions.get_mut(&name.partition)
+    }
+
+    fn all_partitions(&self) -> Vec<TopicPartition> {
+        self.topics.keys().flat_map(|topic| self.partitions_of(topic)).collect()
+    }
+
+    fn partitions_of(&self, topic: &Arc<str>) -> Vec<TopicPartition> {
+        let numbers = self.topics.get(topic).into_iter().flat_map(|known| known.partitions.keys());
+        numbers.map(|number| TopicPartition::new(topic.clone(), *number)).collect()
+    }
+
+    /// Partitions, not being deleted, with a replica on one of these brokers.
+    fn partitions_on(&self, brokers: &BTreeSet<i32>) -> Vec<TopicPartition> {
+        let all = self.all_partitions().into_iter();
+        all.filter(|name| self.topics[&name.topic].deletion.is_none() && !self.replicas_on(name, brokers).is_empty())
+            .collect()
+    }
+
+    fn replicas_on(&self, name: &TopicPartition, brokers: &BTreeSet<i32>) -> Vec<i32> {
+        let replicas = self.partition(name).into_iter().flat_map(|partition| &partition.assignment.replicas);
+        replicas.copied().filter(|id| brokers.contains(id)).collect()
+    }
+}
+
+mod deletion;
+mod requests_in;
+
+#[cfg(test)]
+mod tests;
