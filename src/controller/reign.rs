@@ -512,7 +512,12 @@ impl Reign<'_> {
                 .collect();
             let is_last = chunks.peek().is_none();
             if is_last {
-                let rest = [TopicAssignment::partitions_path(topic), topic_path.clone(), config_path.clone(), wish_path.clone()];
+                let rest = [
+                    TopicAssignment::partitions_path(topic),
+                    topic_path.clone(),
+                    config_path.clone(),
+                    wish_path.clone(),
+                ];
                 ops.extend(rest.map(|path| Op::delete(path, -1)));
             }
             match self.multi(ops).await? {
@@ -621,11 +626,7 @@ fn create_state(write: &StateWrite) -> [Op; 2] {
 }
 
 /// As Kafka does it: parents one after the other, those that exist are fine.
-async fn create_one(
-    session: &Session,
-    mandate: Mandate,
-    write: &StateWrite,
-) -> Result<Result<i32, Conflict>, End> {
+async fn create_one(session: &Session, mandate: Mandate, write: &StateWrite) -> Result<Result<i32, Conflict>, End> {
     let topic = &write.partition.topic;
     let partitions = Op::create(TopicAssignment::partitions_path(topic), None, CreateMode::Persistent);
     let [parent, state] = create_state(write);

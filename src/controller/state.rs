@@ -13,9 +13,7 @@ use std::sync::Arc;
 
 use super::election::{Next, Standing, Unclean, first_state, next_state};
 use super::requests::{Batch, ControlRequest};
-use crate::registry::znodes::{
-    BrokerEndpoint, BrokerRegistration, PartitionState, ReplicaAssignment, TopicAssignment,
-};
+use crate::registry::znodes::{BrokerEndpoint, BrokerRegistration, PartitionState, ReplicaAssignment, TopicAssignment};
 use crate::wire::messages::alter_partition::{
     AlterPartitionRequest, AlterPartitionResponse, PartitionDataResponse, TopicDataResponse,
 };
@@ -114,9 +112,15 @@ pub enum Event {
     /// All registered brokers.
     BrokersChanged(Vec<LiveBroker>),
     /// All topics, and the assignments of those that are not known yet.
-    TopicsChanged { names: BTreeSet<Arc<str>>, new: Vec<(Arc<str>, TopicAssignment)> },
+    TopicsChanged {
+        names: BTreeSet<Arc<str>>,
+        new: Vec<(Arc<str>, TopicAssignment)>,
+    },
     /// The topic's assignment was written.
-    TopicDataChanged { topic: Arc<str>, assignment: TopicAssignment },
+    TopicDataChanged {
+        topic: Arc<str>,
+        assignment: TopicAssignment,
+    },
     /// Topics that somebody wants deleted.
     DeleteTopics(Vec<Arc<str>>),
     /// How each write of an [`Action::Write`] went.
@@ -124,20 +128,44 @@ pub enum Event {
     /// States and their versions, as asked by [`Action::ReadStates`]; `None`: no such znode.
     StatesRead(Vec<(TopicPartition, Option<(PartitionState, i32)>)>),
     /// The topic's config was read, as asked by [`Action::ReadTopicConfig`], or has changed.
-    UncleanElection { topic: Arc<str>, allowed: bool },
+    UncleanElection {
+        topic: Arc<str>,
+        allowed: bool,
+    },
     /// As asked by [`Action::EraseTopic`].
     TopicErased(Arc<str>),
     /// A leader wants to change ISRs.
-    AlterPartition { request: AlterPartitionRequest, version: i16, token: Token },
+    AlterPartition {
+        request: AlterPartitionRequest,
+        version: i16,
+        token: Token,
+    },
     /// A broker wants to stop.
-    ControlledShutdown { request: ControlledShutdownRequest, token: Token },
+    ControlledShutdown {
+        request: ControlledShutdownRequest,
+        token: Token,
+    },
     /// Somebody waits until the topics are deleted, or cannot be at present.
-    AwaitDeletion { topics: Vec<Arc<str>>, token: Token },
+    AwaitDeletion {
+        topics: Vec<Arc<str>>,
+        token: Token,
+    },
     /// A broker, at that epoch, answered.
-    LeaderAndIsrAnswered { broker: i32, broker_epoch: i64, response: LeaderAndIsrResponse },
-    StopReplicaAnswered { broker: i32, broker_epoch: i64, request: StopReplicaRequest, response: StopReplicaResponse },
+    LeaderAndIsrAnswered {
+        broker: i32,
+        broker_epoch: i64,
+        response: LeaderAndIsrResponse,
+    },
+    StopReplicaAnswered {
+        broker: i32,
+        broker_epoch: i64,
+        request: StopReplicaRequest,
+        response: StopReplicaResponse,
+    },
     /// A broker lost a log dir; which replicas it had there must be found out.
-    LogDirFailed { broker: i32 },
+    LogDirFailed {
+        broker: i32,
+    },
 }
 
 /// The znode was not as expected.
@@ -157,10 +185,19 @@ pub struct StateWrite {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Hold a connection to the broker, at `host:port`, for what is sent from now on.
-    Connect { broker: i32, epoch: i64, address: Option<String> },
+    Connect {
+        broker: i32,
+        epoch: i64,
+        address: Option<String>,
+    },
     /// Give up the connection and what was not sent.
-    Disconnect { broker: i32 },
-    Send { broker: i32, request: ControlRequest },
+    Disconnect {
+        broker: i32,
+    },
+    Send {
+        broker: i32,
+        request: ControlRequest,
+    },
     /// Answered by one [`Event::Written`].
     Write(Vec<StateWrite>),
     /// Answered by one [`Event::StatesRead`].
@@ -168,10 +205,16 @@ pub enum Action {
     /// Answered by [`Event::UncleanElection`].
     ReadTopicConfig(Arc<str>),
     /// Remove what the registry has of the topic, these partitions too. Answered by [`Event::TopicErased`].
-    EraseTopic { topic: Arc<str>, partitions: Vec<i32> },
+    EraseTopic {
+        topic: Arc<str>,
+        partitions: Vec<i32>,
+    },
     /// Refuse a wish to delete topics that there are not, or that may not be deleted.
     ForgetDeletions(Vec<Arc<str>>),
-    Answer { token: Token, answer: Answer },
+    Answer {
+        token: Token,
+        answer: Answer,
+    },
 }
 
 /// What the asker of a [`Token`] gets.
@@ -255,7 +298,9 @@ impl ControllerState {
 
     fn take_in(&mut self, event: Event, out: &mut Out) {
         match event {
-            Event::Started { brokers, topics, states, deletions } => self.start(brokers, topics, states, deletions, out),
+            Event::Started { brokers, topics, states, deletions } => {
+                self.start(brokers, topics, states, deletions, out)
+            }
             Event::BrokersChanged(brokers) => self.brokers_changed(brokers, out),
             Event::TopicsChanged { names, new } => self.topics_changed(names, new, out),
             Event::TopicDataChanged { topic, assignment } => self.topic_changed(topic, assignment, out),
@@ -434,7 +479,8 @@ impl ControllerState {
     fn add_topic(&mut self, name: Arc<str>, assignment: TopicAssignment) {
         let id = assignment.topic_id.map_or(Uuid::ZERO, |id| Uuid(id.0));
         let partitions = assignment.partitions.into_iter();
-        let partitions = partitions.map(|(n, assignment)| (n, Partition { assignment, ..Default::default() })).collect();
+        let partitions =
+            partitions.map(|(n, assignment)| (n, Partition { assignment, ..Default::default() })).collect();
         if !id.is_zero() {
             self.names.insert(id, name.clone());
         }
@@ -449,7 +495,8 @@ impl ControllerState {
                 broker.offline.retain(|partition| *partition.topic != *name);
             }
             for alter in self.alters.values_mut() {
-                let (lost, rest) = std::mem::take(&mut alter.waiting).into_iter().partition(|(tp, _)| *tp.topic == *name);
+                let (lost, rest) =
+                    std::mem::take(&mut alter.waiting).into_iter().partition(|(tp, _)| *tp.topic == *name);
                 alter.waiting = rest;
                 for (_, place) in BTreeMap::<TopicPartition, (usize, usize)>::into_iter(lost) {
                     alter.fail(place, ErrorCode::UNKNOWN_TOPIC_ID);

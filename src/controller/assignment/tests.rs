@@ -13,18 +13,8 @@ fn without_racks_replicas_go_round_and_shift_after_each_round() {
     // The example of AdminUtils' own documentation: five brokers, ten partitions, factor 3.
     let start = Start { leader: 0, shift: 0, partition: 0 };
     let assigned = assign(&plain(0..5), 10, 3, start).unwrap();
-    let expected = [
-        [0, 1, 2],
-        [1, 2, 3],
-        [2, 3, 4],
-        [3, 4, 0],
-        [4, 0, 1],
-        [0, 2, 3],
-        [1, 3, 4],
-        [2, 4, 0],
-        [3, 0, 1],
-        [4, 1, 2],
-    ];
+    let expected =
+        [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0], [4, 0, 1], [0, 2, 3], [1, 3, 4], [2, 4, 0], [3, 0, 1], [4, 1, 2]];
     assert_eq!(assigned, expected);
 }
 
@@ -46,13 +36,18 @@ fn racks_alternate_and_each_rack_gets_a_replica() {
 
 #[test]
 fn every_broker_leads_and_follows_equally_often() {
-    for (brokers, factor) in [(plain(0..5), 3), (racked(&[(0, "a"), (1, "b"), (2, "c"), (3, "a"), (4, "b"), (5, "c")]), 3)] {
+    for (brokers, factor) in
+        [(plain(0..5), 3), (racked(&[(0, "a"), (1, "b"), (2, "c"), (3, "a"), (4, "b"), (5, "c")]), 3)]
+    {
         let n = brokers.len();
         for random in 0..40 {
             let assigned = assign(&brokers, 10 * n as i32, factor, Start::random(random, n)).unwrap();
             for broker in &brokers {
                 assert_eq!(assigned.iter().filter(|replicas| replicas[0] == broker.id).count(), 10);
-                assert_eq!(assigned.iter().filter(|replicas| replicas.contains(&broker.id)).count(), 10 * factor as usize);
+                assert_eq!(
+                    assigned.iter().filter(|replicas| replicas.contains(&broker.id)).count(),
+                    10 * factor as usize
+                );
             }
         }
     }

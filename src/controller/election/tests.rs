@@ -7,7 +7,14 @@ fn state(leader: i32, isr: &[i32]) -> PartitionState {
 }
 
 /// `dead` and `leaving` brokers; the rest lives. Expected: leader, ISR, recovering.
-fn check(leader: i32, isr: &[i32], dead: &[i32], leaving: &[i32], unclean: Unclean, expected: Option<(i32, &[i32], bool)>) {
+fn check(
+    leader: i32,
+    isr: &[i32],
+    dead: &[i32],
+    leaving: &[i32],
+    unclean: Unclean,
+    expected: Option<(i32, &[i32], bool)>,
+) {
     let standing = |id: i32| match id {
         NO_LEADER => Standing::Dead,
         id if dead.contains(&id) => Standing::Dead,

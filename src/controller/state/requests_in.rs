@@ -32,8 +32,7 @@ impl ControllerState {
         out: &mut Out,
     ) {
         if self.broker_epoch(request.broker_id) != Some(request.broker_epoch) {
-            let response =
-                AlterPartitionResponse { error_code: ErrorCode::STALE_BROKER_EPOCH.0, ..Default::default() };
+            let response = AlterPartitionResponse { error_code: ErrorCode::STALE_BROKER_EPOCH.0, ..Default::default() };
             out.actions.push(Action::Answer { token, answer: Answer::AlterPartition(response) });
             return;
         }
