@@ -12,7 +12,7 @@ mod jvmstat;
 mod server_log;
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -62,7 +62,9 @@ fn try_launch(program: &Program, args: &[String], strict_compat: bool) -> anyhow
     let dir = log_dir();
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     let path = dir.join(program.out_file);
-    let out = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    // To append, so that a server that still ends into the same file does not leave a hole in it.
+    let out = OpenOptions::new().append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
     let (from_server, to_launcher) = io::pipe().context("make a pipe")?;
     let mut command = java_command(program, args).context("find this program")?;
     command.env(DAEMON, "1").stdin(Stdio::from(to_launcher)).stdout(out.try_clone()?).stderr(out);
