@@ -5,29 +5,40 @@
 mod apis;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
+use tokio::sync::watch;
+
+use crate::config::BrokerConfig;
 use crate::network::{Handler, Reply, RequestContext};
+use crate::registry::Session;
 use crate::replication::MetadataCache;
 use crate::wire::{Bytes, ErrorCode};
 
 /// One broker, as its requests and its own tasks see it.
-#[derive(Debug)]
 pub struct Broker {
     /// `broker.id`.
     pub(crate) id: i32,
     /// The id in `/cluster/id`.
     pub(crate) cluster_id: String,
+    /// As it is now: dynamic updates put a new one here.
+    pub(crate) config: watch::Sender<Arc<BrokerConfig>>,
+    pub(crate) session: Session,
     /// Our picture of the cluster, as the controller draws it.
     pub(crate) metadata: Arc<MetadataCache>,
-    /// czxid of our `/brokers/ids` node: the controller's requests to an earlier registration are refused.
-    epoch: AtomicI64,
+    /// The broker epoch: czxid of our `/brokers/ids` node, -1 while there is none. The controller's requests to an
+    /// earlier registration are refused.
+    pub(crate) registered: watch::Sender<i64>,
 }
 
 impl Broker {
-    /// The broker epoch: czxid of our registration; -1 before the first.
+    /// The configuration as it is now.
+    pub(crate) fn config(&self) -> Arc<BrokerConfig> {
+        self.config.borrow().clone()
+    }
+
+    /// The broker epoch: czxid of our registration; -1 while there is none.
     pub(crate) fn epoch(&self) -> i64 {
-        self.epoch.load(Ordering::Acquire)
+        *self.registered.borrow()
     }
 
     /// Refuses what the controller sent to an earlier registration of ours; -1 is not checked (old controllers).

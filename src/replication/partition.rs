@@ -432,6 +432,11 @@ impl Partition {
         Some(Action::HighWatermark(to))
     }
 
+    /// This broker's part ends; only a higher leader epoch brings it back.
+    pub fn stop(&mut self) {
+        self.role = Role::Undecided;
+    }
+
     /// The log was cut or emptied (a follower that diverged): nothing beyond its end is committed here.
     pub fn truncated(&mut self, log_end_offset: i64) {
         self.log_end_offset = log_end_offset;
