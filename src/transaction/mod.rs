@@ -1,1 +1,3 @@
-//! Room `transaction`: see ARCHITECTURE.md.
+//! Transactions.
+pub mod records;
+pub mod state;
