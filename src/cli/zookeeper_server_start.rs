@@ -32,11 +32,7 @@ pub fn main() -> ExitCode {
     match args.split_first() {
         None => {
             let name = std::env::args_os().next().unwrap_or_default();
-            let _ = writeln!(
-                io::stdout(),
-                "USAGE: {} [-daemon] zookeeper.properties",
-                name.to_string_lossy()
-            );
+            let _ = writeln!(io::stdout(), "USAGE: {} [-daemon] zookeeper.properties", name.to_string_lossy());
             ExitCode::FAILURE
         }
         Some((first, args)) if first == "-daemon" => {
@@ -107,8 +103,7 @@ fn configure(args: &[String]) -> Result<ServerConfig, Failure> {
 }
 
 fn run(config: ServerConfig, process: &mut daemon::Server) -> Result<ExitCode, Failure> {
-    let unexpected =
-        |reason: String| Failure { exit_code: 1, kind: "Unexpected exception", reason };
+    let unexpected = |reason: String| Failure { exit_code: 1, kind: "Unexpected exception", reason };
     // One thread carries the connections, another the disk: the order of all changes is one anyway.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| unexpected(format!("start the runtime: {error}")))?;
