@@ -78,13 +78,17 @@ impl<'a> Session<'a> {
         let read = self.read_all(signals, io);
         // What was read before an error or a signal is delivered all the same.
         while !self.producer.flush(Duration::from_secs(3600)) {}
+        if let Err(error) = &read {
+            io.stdout.flush()?;
+            writeln!(io.stderr, "{error}")?;
+        }
         let told = self.losses.tell(self.lines_read, io)?;
         // Ending the process closes the connections as well as rd_kafka_destroy would, and does not wait for it.
         std::mem::forget(self.producer);
-        read?;
-        match signals.caught() {
-            Some(signal) => Ok(ExitCode::from(Signals::exit_code(signal))),
-            None => Ok(told),
+        match (read, signals.caught()) {
+            (Err(_), _) => Ok(ExitCode::FAILURE),
+            (Ok(()), Some(signal)) => Ok(ExitCode::from(Signals::exit_code(signal))),
+            (Ok(()), None) => Ok(told),
         }
     }
 
