@@ -17,7 +17,7 @@ use crate::cli::args::Abbreviations;
 use crate::cli::error::{Error, help_or_version};
 use crate::cli::signals::{Signals, Stdin};
 use crate::cli::{Io, log4j, run_command};
-use crate::client::producer::{Notice, Producer, Record, Undelivered};
+use crate::client::producer::{ClientError, Notice, Producer, Record, Undelivered};
 use line_message_reader::LineMessageReader;
 use lines::{Lines, through_java_utf8};
 use options::{Options, TABLE};
@@ -46,12 +46,15 @@ fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
     }
     let reader = LineMessageReader::new(&options.reader)?;
     let signals = Signals::catch()?;
-    Session::start(&options, reader)?.run(&signals, io)
+    Session::start(&options, reader, &signals)?.run(io)
 }
 
 /// One run of the command: from the first line to the last acknowledgement.
 struct Session<'a> {
     options: &'a Options,
+    signals: &'a Signals,
+    /// As log lines name it.
+    client: String,
     reader: LineMessageReader,
     producer: Producer,
     losses: Arc<Losses>,
@@ -60,22 +63,23 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn start(options: &'a Options, reader: LineMessageReader) -> Result<Session<'a>, Error> {
+    fn start(options: &'a Options, reader: LineMessageReader, signals: &'a Signals) -> Result<Session<'a>, Error> {
         options.check_bootstrap()?;
         let losses = Arc::new(Losses::new(options, &reader.topic));
         let told = losses.clone();
         let client = format!("Producer clientId={}", options.client.get("client.id").unwrap_or_default());
+        let name = client.clone();
         let settings = options.client.to_librdkafka().map_err(options::config_exception)?;
         let producer = Producer::new(&settings, &reader.topic, move |notice| match notice {
             Notice::Undelivered(record) => told.add(&record),
-            Notice::Trouble(error) => log4j::client_trouble(&client, &error),
+            Notice::Trouble(error) => log4j::client_trouble(&name, &error),
         })
         .map_err(|error| Error::kafka("KafkaException", format!("Failed to construct kafka producer: {error}")))?;
-        Ok(Session { options, reader, producer, losses, topic_is_known: false, lines_read: 0 })
+        Ok(Session { options, signals, client, reader, producer, losses, topic_is_known: false, lines_read: 0 })
     }
 
-    fn run(mut self, signals: &Signals, io: &mut Io) -> Result<ExitCode, Error> {
-        let read = self.read_all(signals, io);
+    fn run(mut self, io: &mut Io) -> Result<ExitCode, Error> {
+        let read = self.read_all(io);
         // What was read before an error or a signal is delivered all the same.
         while !self.producer.flush(Duration::from_secs(3600)) {}
         if let Err(error) = &read {
@@ -85,17 +89,17 @@ impl<'a> Session<'a> {
         let told = self.losses.tell(self.lines_read, io)?;
         // Ending the process closes the connections as well as rd_kafka_destroy would, and does not wait for it.
         std::mem::forget(self.producer);
-        match (read, signals.caught()) {
+        match (read, self.signals.caught()) {
             (Err(_), _) => Ok(ExitCode::FAILURE),
             (Ok(()), Some(signal)) => Ok(ExitCode::from(Signals::exit_code(signal))),
             (Ok(()), None) => Ok(told),
         }
     }
 
-    fn read_all(&mut self, signals: &Signals, io: &mut Io) -> Result<(), Error> {
+    fn read_all(&mut self, io: &mut Io) -> Result<(), Error> {
         let prompts = io::stdin().is_terminal() && io::stdout().is_terminal();
         let most = if prompts || self.options.sync { 1 } else { BATCH };
-        let mut lines = Lines::new(Stdin::new(signals));
+        let mut lines = Lines::new(Stdin::new(self.signals));
         loop {
             if prompts {
                 io.stdout.write_all(b">")?;
@@ -153,7 +157,7 @@ impl<'a> Session<'a> {
             });
         }
         if !self.topic_is_known {
-            match self.producer.wait_for_topic(self.options.max_block) {
+            match self.wait_for_topic() {
                 Ok(partitions) => {
                     self.topic_is_known = true;
                     if self.options.client.partitions_in_turn() {
@@ -182,6 +186,22 @@ impl<'a> Session<'a> {
             while !self.producer.flush(Duration::from_secs(3600)) {}
         }
         self.stop_if_sync()
+    }
+
+    /// Says once what it waits for, unless the wait is short: a topic that is created by being asked for is no news.
+    fn wait_for_topic(&self) -> Result<i32, ClientError> {
+        let mut told = false;
+        self.producer.wait_for_topic(self.options.max_block, |obstacle, waited| {
+            if let Some(code) = obstacle.broker_code().filter(|_| !told && waited > Duration::from_secs(1)) {
+                told = true;
+                let (client, topic) = (&self.client, &self.reader.topic);
+                log4j::warn(
+                    format_args!("[{client}] Error while fetching metadata : {{{topic}={}}}", code.name()),
+                    log4j::NETWORK_CLIENT,
+                );
+            }
+            self.signals.caught().is_none()
+        })
     }
 
     /// With `--sync` the first record that is lost ends the command.

@@ -7,6 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::client::producer::ClientError;
 use crate::client::producer::code::{ALL_BROKERS_DOWN, RESOLVE, TRANSPORT};
 
+/// The logger of what concerns connections.
+pub const NETWORK_CLIENT: &str = "org.apache.kafka.clients.NetworkClient";
+
 /// Writes one WARN line. A stderr that is gone is not an error.
 pub fn warn(message: impl fmt::Display, logger: &str) {
     line("WARN", message, logger);
@@ -25,7 +28,6 @@ pub fn exception(message: impl fmt::Display, logger: &str, exception: impl fmt::
 
 /// Writes a client's trouble as Java's network client words it. `client` is e.g. `Producer clientId=console-producer`.
 pub fn client_trouble(client: &str, error: &ClientError) {
-    const LOGGER: &str = "org.apache.kafka.clients.NetworkClient";
     if error.is(ALL_BROKERS_DOWN) {
         return; // each of them was told already
     }
@@ -40,9 +42,9 @@ pub fn client_trouble(client: &str, error: &ClientError) {
                 }
                 false => format!("Node {id} ({address}) disconnected."),
             };
-            warn(format_args!("[{client}] {what}"), LOGGER);
+            warn(format_args!("[{client}] {what}"), NETWORK_CLIENT);
         }
-        _ => warn(format_args!("[{client}] {}", error.reason), LOGGER),
+        _ => warn(format_args!("[{client}] {}", error.reason), NETWORK_CLIENT),
     }
 }
 

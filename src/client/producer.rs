@@ -163,8 +163,8 @@ const UNASSIGNED: i32 = -1;
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Java's `retry.backoff.ms` between two looks for a topic that is not there yet.
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
-/// How long one look may wait for a broker before it is asked whether the connection was refused for good.
-const METADATA_SLICE: Duration = Duration::from_secs(1);
+/// How long one look may wait for a broker before we ask whether there is still a point in waiting.
+const METADATA_SLICE: Duration = Duration::from_millis(500);
 
 impl Producer {
     /// Starts the client; no connection is waited for. `settings` are librdkafka's; `notify` runs on the event thread.
@@ -216,12 +216,18 @@ impl Producer {
 
     /// Waits until the cluster is reachable and has the topic, at most `limit`, and returns its number of partitions.
     ///
+    /// After each look in vain `keep_waiting` hears why, and how long it has been, and may end the wait.
+    ///
     /// # Errors
     /// `TIMED_OUT` when the time is over; what waiting cannot cure (bad name, no permission, bad credentials) at once.
-    pub fn wait_for_topic(&self, limit: Duration) -> Result<i32, ClientError> {
-        let deadline = Instant::now() + limit;
+    pub fn wait_for_topic(
+        &self,
+        limit: Duration,
+        mut keep_waiting: impl FnMut(&ClientError, Duration) -> bool,
+    ) -> Result<i32, ClientError> {
+        let started = Instant::now();
         loop {
-            let remaining = deadline.saturating_duration_since(Instant::now());
+            let remaining = limit.saturating_sub(started.elapsed());
             let looked_up = self.look_up_topic(remaining.min(METADATA_SLICE));
             if let Some(denied) = self.shared.denied.lock().take() {
                 return Err(denied);
@@ -229,10 +235,13 @@ impl Producer {
             match looked_up {
                 Ok(partitions) => return Ok(partitions),
                 Err(error) if !may_pass(&error) => return Err(error),
-                Err(_) if Instant::now() + METADATA_PAUSE >= deadline => {
-                    return Err(ClientError::from_code(code::TIMED_OUT));
+                Err(error) => {
+                    let is_over = started.elapsed() + METADATA_PAUSE >= limit;
+                    if is_over || !keep_waiting(&error, started.elapsed()) {
+                        return Err(ClientError::from_code(code::TIMED_OUT));
+                    }
+                    std::thread::sleep(METADATA_PAUSE);
                 }
-                Err(_) => std::thread::sleep(METADATA_PAUSE),
             }
         }
     }
@@ -590,3 +599,6 @@ fn block_signals() {
         libc::pthread_sigmask(libc::SIG_SETMASK, &set, ptr::null_mut());
     }
 }
+
+#[cfg(test)]
+mod tests;
