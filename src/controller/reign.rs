@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::channels::Channels;
-use super::state::{Action, Answer, Conflict, ControllerState, Event, LiveBroker, StateWrite, Token};
+use super::state::{Action, Answer, Conflict, ControllerState, Event, LiveBroker, StateWrite, Token, Written};
 use super::{Candidate, Command, Mandate};
 use crate::config::TopicConfig;
 use crate::registry::session::{CreateMode, EventKind, MultiError, Op, OpResult, WatchEvent};
@@ -180,7 +180,7 @@ impl Reign<'_> {
                 let (names, watch) = self.session.children_and_watch(TOPICS).await?;
                 self.watches.spawn(watch);
                 let names: BTreeSet<Arc<str>> = names.into_iter().map(Arc::from).collect();
-                let new = names.iter().filter(|name| !self.state.knows_topic(name)).cloned().collect();
+                let new = names.iter().filter(|name| self.state.topic_id(name).is_none()).cloned().collect();
                 let new = self.read_topics(new).await?;
                 self.apply(Event::TopicsChanged { names, new }).await
             }
@@ -207,12 +207,10 @@ impl Reign<'_> {
     }
 
     async fn topic_fired(&mut self, topic: Arc<str>) -> Result<(), End> {
-        if !self.state.knows_topic(&topic) {
-            return Ok(());
-        }
+        let Some(id) = self.state.topic_id(&topic) else { return Ok(()) };
         match self.read_topics(vec![topic.clone()]).await?.pop() {
             Some((topic, assignment)) => self.apply(Event::TopicDataChanged { topic, assignment }).await,
-            None => self.apply(Event::TopicErased(topic)).await,
+            None => self.apply(Event::TopicErased { topic, id }).await,
         }
     }
 
@@ -407,10 +405,10 @@ impl Reign<'_> {
                 let allowed = self.read_unclean(&topic).await?;
                 return Ok(Some(Event::UncleanElection { topic, allowed }));
             }
-            Action::EraseTopic { topic, partitions } => {
+            Action::EraseTopic { topic, id, partitions } => {
                 self.erase(&topic, &partitions).await?;
                 tracing::info!(topic = &*topic, "topic deleted");
-                return Ok(Some(Event::TopicErased(topic)));
+                return Ok(Some(Event::TopicErased { topic, id }));
             }
             Action::ForgetDeletions(topics) => {
                 for topic in topics {
@@ -463,13 +461,13 @@ impl Reign<'_> {
         let set = pipelined(changed, |write| {
             let session = session.clone();
             async move {
-                let StateWrite { partition, state, expected } = write;
-                let path = PartitionState::path(&partition.topic, partition.partition);
-                let set = Op::set(path, state.encode(), expected.unwrap_or(0));
-                (partition, fenced(multi_as(&session, mandate, vec![set]).await))
+                let TopicPartition { topic, partition } = &write.partition;
+                let path = PartitionState::path(topic, *partition);
+                let set = Op::set(path, write.state.encode(), write.expected.unwrap_or(0));
+                (write, fenced(multi_as(&session, mandate, vec![set]).await))
             }
         });
-        for (partition, result) in set.await {
+        for (write, result) in set.await {
             let result = match result? {
                 Ok(results) => match results.last() {
                     Some(OpResult::Set(stat)) => Ok(stat.version),
@@ -478,7 +476,7 @@ impl Reign<'_> {
                 Err(Error::BadVersion(_) | Error::NoNode(_)) => Err(Conflict),
                 Err(error) => return Err(error.into()),
             };
-            results.push((partition, result));
+            results.push(written(&write, result));
         }
         Ok(Event::Written(results))
     }
@@ -590,13 +588,17 @@ fn fenced(result: Result<Vec<OpResult>, MultiError>) -> Result<Result<Vec<OpResu
     }
 }
 
+fn written(write: &StateWrite, result: Result<i32, Conflict>) -> Written {
+    Written { partition: write.partition.clone(), number: write.number, result }
+}
+
 /// The znodes of a topic's new partitions.
 async fn create_states(
     session: &Session,
     mandate: Mandate,
     topic: &str,
     writes: Vec<StateWrite>,
-) -> Result<Vec<(TopicPartition, Result<i32, Conflict>)>, End> {
+) -> Result<Vec<Written>, End> {
     let mut results = Vec::with_capacity(writes.len());
     for chunk in writes.chunks(PARTITIONS_PER_MULTI) {
         // Partition 0 is there from the first: with it comes the parent of all.
@@ -604,11 +606,11 @@ async fn create_states(
         let parent = parent.then(|| Op::create(TopicAssignment::partitions_path(topic), None, CreateMode::Persistent));
         let ops = parent.into_iter().chain(chunk.iter().flat_map(create_state)).collect();
         match fenced(multi_as(session, mandate, ops).await)? {
-            Ok(_) => results.extend(chunk.iter().map(|write| (write.partition.clone(), Ok(0)))),
+            Ok(_) => results.extend(chunk.iter().map(|write| written(write, Ok(0)))),
             // An earlier controller got half way.
             Err(Error::NodeExists(_) | Error::NoNode(_)) => {
                 for write in chunk {
-                    results.push((write.partition.clone(), create_one(session, mandate, write).await?));
+                    results.push(written(write, create_one(session, mandate, write).await?));
                 }
             }
             Err(error) => return Err(error.into()),

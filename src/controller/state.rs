@@ -81,6 +81,7 @@ pub(super) struct Known {
 /// A write under way.
 #[derive(Debug, Clone)]
 struct InFlight {
+    number: u64,
     state: PartitionState,
     /// The leader asked for it, and waits.
     asked_by: Option<Token>,
@@ -124,7 +125,7 @@ pub enum Event {
     /// Topics that somebody wants deleted.
     DeleteTopics(Vec<Arc<str>>),
     /// How each write of an [`Action::Write`] went.
-    Written(Vec<(TopicPartition, Result<i32, Conflict>)>),
+    Written(Vec<Written>),
     /// States and their versions, as asked by [`Action::ReadStates`]; `None`: no such znode.
     StatesRead(Vec<(TopicPartition, Option<(PartitionState, i32)>)>),
     /// The topic's config was read, as asked by [`Action::ReadTopicConfig`], or has changed.
@@ -132,8 +133,11 @@ pub enum Event {
         topic: Arc<str>,
         allowed: bool,
     },
-    /// As asked by [`Action::EraseTopic`].
-    TopicErased(Arc<str>),
+    /// The topic of this id is gone, as asked by [`Action::EraseTopic`] or by another's hand.
+    TopicErased {
+        topic: Arc<str>,
+        id: Uuid,
+    },
     /// A leader wants to change ISRs.
     AlterPartition {
         request: AlterPartitionRequest,
@@ -176,9 +180,20 @@ pub struct Conflict;
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateWrite {
     pub partition: TopicPartition,
+    /// Tells this write from others of the same partition.
+    pub number: u64,
     pub state: PartitionState,
     /// The version that the znode must have; `None`: it is to be created, with its parents.
     pub expected: Option<i32>,
+}
+
+/// How a [`StateWrite`] went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    pub partition: TopicPartition,
+    pub number: u64,
+    /// The znode's version now.
+    pub result: Result<i32, Conflict>,
 }
 
 /// What is to be done, in this order.
@@ -207,6 +222,7 @@ pub enum Action {
     /// Remove what the registry has of the topic, these partitions too. Answered by [`Event::TopicErased`].
     EraseTopic {
         topic: Arc<str>,
+        id: Uuid,
         partitions: Vec<i32>,
     },
     /// Refuse a wish to delete topics that there are not, or that may not be deleted.
@@ -248,6 +264,7 @@ pub struct ControllerState {
     deferred: Vec<Event>,
     shutdowns: Vec<(Token, i32)>,
     awaiting_deletion: Vec<(Token, Vec<Arc<str>>)>,
+    writes: u64,
 }
 
 /// What an event leads to, while it is gathered.
@@ -275,12 +292,13 @@ impl ControllerState {
             deferred: Vec::new(),
             shutdowns: Vec::new(),
             awaiting_deletion: Vec::new(),
+            writes: 0,
         }
     }
 
-    /// Whether the topic is known, being deleted or not.
-    pub fn knows_topic(&self, topic: &str) -> bool {
-        self.topics.contains_key(topic)
+    /// The id of a topic that is known, being deleted or not.
+    pub fn topic_id(&self, topic: &str) -> Option<Uuid> {
+        self.topics.get(topic).map(|known| known.id)
     }
 
     /// The epoch of a live broker.
@@ -314,7 +332,11 @@ impl ControllerState {
                     self.drive(self.partitions_of(&topic), out);
                 }
             }
-            Event::TopicErased(topic) => self.remove_topic(&topic),
+            Event::TopicErased { topic, id } => {
+                if self.topics.get(&topic).is_some_and(|known| known.id == id) {
+                    self.remove_topic(&topic);
+                }
+            }
             Event::AlterPartition { request, version, token } => self.alter_partition(request, version, token, out),
             Event::ControlledShutdown { request, token } => self.controlled_shutdown(&request, token, out),
             Event::AwaitDeletion { topics, token } => self.awaiting_deletion.push((token, topics)),
@@ -505,11 +527,15 @@ impl ControllerState {
         }
     }
 
-    fn written(&mut self, results: Vec<(TopicPartition, Result<i32, Conflict>)>, out: &mut Out) {
+    fn written(&mut self, results: Vec<Written>, out: &mut Out) {
         let mut done = Vec::with_capacity(results.len());
-        for (name, result) in results {
+        for Written { partition: name, number, result } in results {
             let Some(partition) = self.partition_mut(&name) else { continue };
-            let Some(InFlight { state, asked_by }) = partition.in_flight.take() else { continue };
+            // Of a topic that is gone, and whose name is taken again.
+            if partition.in_flight.as_ref().is_none_or(|write| write.number != number) {
+                continue;
+            }
+            let Some(InFlight { state, asked_by, .. }) = partition.in_flight.take() else { continue };
             match result {
                 Ok(partition_epoch) => {
                     let before = partition.known.replace(Known { state, partition_epoch });
@@ -585,10 +611,12 @@ impl ControllerState {
     }
 
     fn write(&mut self, name: &TopicPartition, state: PartitionState, asked_by: Option<Token>, out: &mut Out) {
+        self.writes += 1;
+        let number = self.writes;
         let Some(partition) = self.partition_mut(name) else { return };
         let expected = partition.known.as_ref().map(|known| known.partition_epoch);
-        partition.in_flight = Some(InFlight { state: state.clone(), asked_by });
-        out.writes.push(StateWrite { partition: name.clone(), state, expected });
+        partition.in_flight = Some(InFlight { number, state: state.clone(), asked_by });
+        out.writes.push(StateWrite { partition: name.clone(), number, state, expected });
     }
 
     /// Tells a partition's replicas, and everybody's metadata, what its state is. `was_led_by`: before.

@@ -50,7 +50,7 @@ impl ControllerState {
             if all_gone {
                 deletion.erasing = true;
                 let partitions = topic.partitions.keys().copied().collect();
-                out.actions.push(Action::EraseTopic { topic: name.clone(), partitions });
+                out.actions.push(Action::EraseTopic { topic: name.clone(), id: topic.id, partitions });
             }
         }
     }
