@@ -1,7 +1,7 @@
 //! Room `client`: see ARCHITECTURE.md.
 
-pub mod admin;
 pub mod consumer;
 pub mod producer;
 pub mod properties;
 pub mod topic_filter;
+pub mod zk_consumer;

@@ -14,17 +14,19 @@ mod options;
 mod signals;
 
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use self::options::{Request, Settings, Topics};
-use self::signals::Signals;
+use self::signals::{Received, Signals};
 use super::error::{Error, help_or_version};
 use super::{Io, log4j, run_command};
 use crate::client::consumer::{
-    Batch, Code, Consumer, Entry, Error as ConsumeError, LogLine, Notice, Options, Subscription,
+    Batch, Code, Consumer, Entry, Error as ConsumeError, LogLine, Notice, Options, Subscription, Waker,
 };
 use crate::client::properties::{ClientSettings, ConfigError, Role};
 use crate::client::topic_filter::{PatternError, TopicFilter};
+use crate::client::zk_consumer::{Options as OldOptions, Pattern, StartError, ZkConsumer};
 use crate::wire::error_code::ErrorCode;
 
 const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
@@ -42,49 +44,98 @@ fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
     if let Some(code) = help_or_version(&options::TABLE, &matches, io)? {
         return Ok(code);
     }
-    match options::check(&matches)? {
-        Request::New(settings) => run_new(settings, io),
-        Request::Old { .. } => Err(Error::Message("--zookeeper is not there yet".to_owned())),
-    }
-}
-
-fn run_new(settings: Settings, io: &mut Io) -> Result<ExitCode, Error> {
+    let request = options::check(&matches)?;
+    let (Request::New(settings) | Request::Old { settings, .. }) = &request;
     for warning in &settings.warnings {
         writeln!(io.stderr, "{warning}")?;
     }
     for (message, exception) in &settings.complaints {
         log_error(io, message, exception, "org.apache.kafka.tools.consumer.DefaultMessageFormatter")?;
     }
-    let signals = Signals::hold_back()?;
-    let (consumer, client) = match new_consumer(&settings) {
-        Ok(made) => made,
-        Err(failure) => return unknown_error(io, &failure.exception()),
+    let waker: Arc<OnceLock<Waker>> = Arc::default();
+    let signalled = waker.clone();
+    let received = Signals::hold_back()?.on_first(move || {
+        if let Some(waker) = signalled.get() {
+            waker.stop();
+        }
+    });
+    let (mut source, client) = match open(&request, &received, io)? {
+        Ok(opened) => opened,
+        Err(code) => return Ok(code),
     };
-    for warning in client.warnings() {
-        log4j::warn(warning, "org.apache.kafka.clients.consumer.ConsumerConfig");
+    // A signal that came before there was anything to wake is made good for.
+    let waker = waker.get_or_init(|| source.waker());
+    if received.exit_code().is_some() {
+        waker.stop();
     }
-    let waker = consumer.waker();
-    let received = signals.on_first(move || waker.stop());
-    let mut source = Source::New(consumer);
-    let mut session = Session { count: 0, settings: &settings, client: client_name(&settings, &client) };
+
+    let mut session = Session { count: 0, settings, client };
     let end = session.consume(&mut source, io);
     source.close();
-    if !matches!(end, Ok(End::Closed)) {
-        io.stdout.flush().or_else(ignore_closed)?;
-    }
-    let failure = match end {
-        Ok(_) => None,
-        Err(failure) => Some(failure),
-    };
     let count = session.count;
     writeln!(io.stderr, "Processed a total of {count} messages")?;
-    if let Some(failure) = failure {
-        return unknown_error(io, &failure);
+    if let Err(exception) = end {
+        return unknown_error(io, &exception);
     }
     if settings.enable_systest_events {
         writeln!(io.stdout, "shutdown_complete").and_then(|()| io.stdout.flush()).or_else(ignore_closed)?;
     }
     Ok(received.exit_code().unwrap_or(ExitCode::SUCCESS))
+}
+
+/// Makes the consumer and its name in the log; or says why there is none, and gives the exit code.
+fn open(request: &Request, received: &Received, io: &mut Io) -> Result<Result<(Source, String), ExitCode>, Error> {
+    match request {
+        Request::New(settings) => match new_consumer(settings) {
+            Ok((consumer, client)) => {
+                for warning in client.warnings() {
+                    log4j::warn(warning, "org.apache.kafka.clients.consumer.ConsumerConfig");
+                }
+                Ok(Ok((Source::New(consumer), client_name(settings, &client))))
+            }
+            Err(failure) => unknown_error(io, &failure.exception()).map(Err),
+        },
+        Request::Old { settings, zookeeper, delete_offsets } => {
+            let options = old_options(settings, zookeeper, *delete_offsets);
+            let client = format!("[{}]", options.group);
+            match ZkConsumer::start(options, || received.exit_code().is_some()) {
+                Ok(consumer) => Ok(Ok((Source::Old(consumer), client))),
+                Err(refusal @ (StartError::NoBrokers | StartError::OffsetsFound(_))) => {
+                    Err(Error::Message(refusal.to_string()))
+                }
+                Err(StartError::InvalidPattern(text)) => {
+                    let exception = format!("java.lang.RuntimeException: {text} is an invalid regex.");
+                    Err(Error::Message(exception))
+                }
+                Err(StartError::Stopped) => Ok(Err(received.exit_code().unwrap_or(ExitCode::FAILURE))),
+                Err(StartError::Other(exception)) => unknown_error(io, &exception).map(Err),
+            }
+        }
+    }
+}
+
+fn old_options(settings: &Settings, zookeeper: &str, delete_offsets: bool) -> OldOptions {
+    let pattern = match &settings.topics {
+        Topics::Named(pattern) | Topics::Matching(pattern) => Pattern::Matching(pattern.clone()),
+        Topics::NotMatching(pattern) => Pattern::NotMatching(pattern.clone()),
+    };
+    OldOptions {
+        connect: zookeeper.to_owned(),
+        group: settings.group.clone().unwrap_or_else(|| format!("console-consumer-{}", random_below(100_000))),
+        temporary: settings.group.is_none(),
+        pattern,
+        from_beginning: options::find(&settings.properties, "auto.offset.reset") == Some("smallest"),
+        delete_offsets,
+        properties: settings.properties.clone(),
+        log: log_librdkafka,
+    }
+}
+
+/// A number that tells made-up groups apart.
+fn random_below(limit: u64) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // Every RandomState is keyed anew from the system's randomness.
+    std::hash::RandomState::new().build_hasher().finish() % limit
 }
 
 /// Why there is no consumer.
@@ -179,6 +230,8 @@ fn client_name(settings: &Settings, client: &ClientSettings) -> String {
 /// The consumers there are.
 enum Source {
     New(Consumer),
+    /// With `--zookeeper`.
+    Old(ZkConsumer),
 }
 
 impl Source {
@@ -191,12 +244,14 @@ impl Source {
     ) -> Result<(), ConsumeError> {
         match self {
             Source::New(consumer) => consumer.poll(batch, limit, wait, notices),
+            Source::Old(consumer) => consumer.poll(batch, limit, wait, notices),
         }
     }
 
     fn mark(&mut self, record: &crate::client::consumer::Record<'_>) {
         match self {
             Source::New(consumer) => consumer.mark(record),
+            Source::Old(consumer) => consumer.mark(record),
         }
     }
 
@@ -204,30 +259,58 @@ impl Source {
     fn written(&mut self) {
         match self {
             Source::New(consumer) => consumer.store_marked(),
+            Source::Old(consumer) => consumer.written(),
         }
     }
 
     fn judge(&self, code: Code, text: &str) -> Result<Option<Notice>, ConsumeError> {
         match self {
             Source::New(consumer) => consumer.judge(code, text),
+            Source::Old(consumer) => consumer.judge(code, text),
         }
     }
 
     fn is_stopping(&self) -> bool {
         match self {
             Source::New(consumer) => consumer.is_stopping(),
+            Source::Old(consumer) => consumer.is_stopping(),
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        match self {
+            Source::New(consumer) => consumer.waker(),
+            Source::Old(consumer) => consumer.waker(),
+        }
+    }
+
+    /// Whether `--timeout-ms` runs: the old consumer joins its group before it begins to wait.
+    fn has_begun(&self) -> bool {
+        match self {
+            Source::New(_) => true,
+            Source::Old(consumer) => consumer.has_joined(),
+        }
+    }
+
+    /// What `--timeout-ms` ends with.
+    fn timeout_exception(&self) -> &'static str {
+        match self {
+            Source::New(_) => "org.apache.kafka.common.errors.TimeoutException",
+            Source::Old(_) => "kafka.consumer.ConsumerTimeoutException",
         }
     }
 
     fn leave_unread(&mut self, batch: &mut Batch) {
         match self {
             Source::New(consumer) => consumer.leave_unread(batch),
+            Source::Old(_) => {}
         }
     }
 
     fn close(self) {
         match self {
             Source::New(consumer) => consumer.close(),
+            Source::Old(consumer) => consumer.close(),
         }
     }
 }
@@ -292,9 +375,12 @@ impl Session<'_> {
                 if source.is_stopping() {
                     return Ok(End::Done);
                 }
+                if !source.has_begun() {
+                    waiting_since = Instant::now();
+                }
                 let wait = self.settings.timeout.map(|timeout| timeout.saturating_sub(waiting_since.elapsed()));
                 if wait == Some(Duration::ZERO) {
-                    tell(io, TERMINATING, "org.apache.kafka.common.errors.TimeoutException");
+                    tell(io, TERMINATING, source.timeout_exception());
                     return Ok(End::Done);
                 }
                 polled = source.poll(&mut batch, room, wait, &mut notices);
@@ -398,14 +484,14 @@ const TERMINATING: &str = "Error processing message, terminating consumer proces
 /// The exception that Java's consumer throws.
 fn exception(error: &ConsumeError) -> String {
     let class = match error {
-        ConsumeError::InvalidTopic(_) => "errors.InvalidTopicException",
-        ConsumeError::TopicAuthorization(_) => "errors.TopicAuthorizationException",
-        ConsumeError::GroupAuthorization(_) => "errors.GroupAuthorizationException",
-        ConsumeError::NoOffset(_) => "errors.NoOffsetForPartitionException",
-        ConsumeError::Authentication(_) => "errors.SaslAuthenticationException",
-        ConsumeError::Other(_) => "KafkaException",
+        ConsumeError::InvalidTopic(_) => "common.errors.InvalidTopicException",
+        ConsumeError::TopicAuthorization(_) => "common.errors.TopicAuthorizationException",
+        ConsumeError::GroupAuthorization(_) => "common.errors.GroupAuthorizationException",
+        ConsumeError::NoOffset(_) => "clients.consumer.NoOffsetForPartitionException",
+        ConsumeError::Authentication(_) => "common.errors.SaslAuthenticationException",
+        ConsumeError::Other(_) => "common.KafkaException",
     };
-    format!("org.apache.kafka.common.{class}: {error}")
+    format!("org.apache.kafka.{class}: {error}")
 }
 
 /// A log line at ERROR, the exception on the next, as log4j prints them.

@@ -133,7 +133,6 @@ pub struct Settings {
     pub group: Option<String>,
     /// The client's Java properties, `bootstrap.servers` included; later ones win.
     pub properties: Vec<(String, String)>,
-    pub from_beginning: bool,
     /// As written: what is wrong with it shows late.
     pub max_messages: Option<String>,
     pub timeout: Option<Duration>,
@@ -310,7 +309,6 @@ fn settings(
         partition: None,
         group,
         properties,
-        from_beginning: matches.has("from-beginning"),
         max_messages: matches.value("max-messages")?,
         timeout: None,
         formatter,

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use super::native::{Client, Code, NO_ERROR, Queue, TopicMetadata};
+use super::native::{Client, NO_ERROR, Queue, TopicMetadata};
 use crate::client::topic_filter::TopicFilter;
 
 /// What the user wants to read.
@@ -19,7 +19,7 @@ pub(super) enum Wanted {
     Matching(TopicFilter),
 }
 
-/// An answer of the cluster, or that there was none.
+/// An answer of the cluster, or that there was none: why is in librdkafka's log.
 #[derive(Debug)]
 pub(super) enum Discovered {
     /// The wanted topics; `complete` is false while one of them is missing or has no leader yet.
@@ -27,7 +27,7 @@ pub(super) enum Discovered {
         topics: Vec<TopicMetadata>,
         complete: bool,
     },
-    Failed(Code),
+    Failed,
 }
 
 /// How long one question may take: Java's `request.timeout.ms`.
@@ -66,12 +66,12 @@ fn ask(client: &Client, wanted: &Wanted) -> Discovered {
     let answer = match wanted {
         Wanted::Topic(name) => match client.topic(name) {
             Some(topic) => client.metadata(Some(&topic), ANSWER_TIMEOUT),
-            None => return Discovered::Failed(NO_ERROR),
+            None => return Discovered::Failed,
         },
         Wanted::Matching(_) => client.metadata(None, ANSWER_TIMEOUT),
     };
     match answer {
-        Err(code) => Discovered::Failed(code),
+        Err(_) => Discovered::Failed,
         Ok(mut topics) => {
             if let Wanted::Matching(filter) = wanted {
                 // A topic on its way out is listed with an error; it is not wanted any more.

@@ -17,7 +17,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The next offset to read of every partition of which a record was consumed.
 #[derive(Default)]
-pub(super) struct Progress {
+pub struct Progress {
     partitions: Vec<PartitionProgress>,
     /// Where the last record was found: records come in runs of one partition.
     last: usize,
@@ -51,14 +51,19 @@ impl Progress {
         }
     }
 
-    pub fn store(&mut self, client: &Client) {
-        if self.partitions.iter().all(|partition| partition.stored) {
-            return;
-        }
-        let list = PartitionList::new();
+    /// Calls `each` with topic, partition, next offset and leader epoch of what was marked since the last time.
+    pub fn take_marked(&mut self, mut each: impl FnMut(&str, i32, i64, i32)) {
         for partition in self.partitions.iter_mut().filter(|partition| !partition.stored) {
-            list.add_offset(&partition.topic, partition.partition, partition.next_offset, partition.leader_epoch);
+            each(&partition.topic, partition.partition, partition.next_offset, partition.leader_epoch);
             partition.stored = true;
+        }
+    }
+
+    pub(super) fn store(&mut self, client: &Client) {
+        let list = PartitionList::new();
+        self.take_marked(|topic, partition, offset, epoch| list.add_offset(topic, partition, offset, epoch));
+        if list.elements().is_empty() {
+            return;
         }
         // SAFETY: both are valid. A partition that was taken away meanwhile is refused, as it should be.
         unsafe { rd::rd_kafka_offsets_store(client.as_ptr(), list.as_ptr()) };
@@ -183,13 +188,15 @@ fn offsets_at(client: &Client, list: &PartitionList) -> Code {
 
 /// The first offset whose record is at most `age_ms` old, or a logical offset for the end.
 pub(super) fn offset_since(client: &Client, topic: &str, partition: i32, age_ms: i64) -> i64 {
+    offset_at(client, topic, partition, now_ms() - age_ms).unwrap_or(i64::from(rd::RD_KAFKA_OFFSET_END))
+}
+
+/// The first offset at or after a time (-1: the end, -2: the beginning).
+pub(super) fn offset_at(client: &Client, topic: &str, partition: i32, time: i64) -> Option<i64> {
     let list = PartitionList::new();
-    list.add_offset(topic, partition, now_ms() - age_ms, -1);
+    list.add_offset(topic, partition, time, -1);
     let found = offsets_at(client, &list) == NO_ERROR;
-    match list.elements().first() {
-        Some(element) if found && element.offset >= 0 => element.offset,
-        _ => i64::from(rd::RD_KAFKA_OFFSET_END),
-    }
+    list.elements().first().map(|element| element.offset).filter(|offset| found && *offset >= 0)
 }
 
 /// Repeats a question until it is answered or the consumer is being stopped.

@@ -19,8 +19,8 @@ use std::time::Duration;
 use rdkafka::bindings as rd;
 
 use self::discovery::{Discovered, Wanted};
-use self::group::Progress;
-use self::native::{Callbacks, Client, NO_ERROR, Queue, TopicMetadata};
+pub(super) use self::group::Progress;
+use self::native::{Callbacks, Client, Queue, TopicMetadata};
 use super::topic_filter::TopicFilter;
 
 pub use self::native::{Batch, Code, Entry};
@@ -117,6 +117,15 @@ impl Waker {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.queue.wake();
+    }
+}
+
+/// Makes a waiting consumer look up, without stopping it.
+pub(super) struct Bell(Arc<Queue>);
+
+impl Bell {
+    pub fn ring(&self) {
+        self.0.wake();
     }
 }
 
@@ -237,17 +246,46 @@ impl Consumer {
         notices: &mut Vec<Notice>,
     ) -> Result<(), Error> {
         batch.clear();
-        while let Some(Ok(discovered)) = self.discovered.as_ref().map(Receiver::try_recv) {
-            self.apply(discovered, notices)?;
+        self.apply_discovered(notices)?;
+        self.take_now(batch, limit)?;
+        if batch.is_empty() && wait != Some(Duration::ZERO) {
+            // Taking may have used a wake-up: what it was for is looked for again before waiting for the next.
+            self.apply_discovered(notices)?;
+            self.wait_for_one(batch, wait)?;
         }
+        Ok(())
+    }
+
+    /// Takes what is there, at most `limit` records.
+    ///
+    /// # Errors
+    /// As [`Consumer::poll`].
+    pub(super) fn take_now(&self, batch: &mut Batch, limit: usize) -> Result<(), Error> {
         self.queue.take(batch, limit, Some(Duration::ZERO));
-        let may_wait = !self.is_stopping() && wait != Some(Duration::ZERO);
-        if batch.is_empty() && may_wait {
+        self.context.failure().map_or(Ok(()), Err)
+    }
+
+    /// Waits for one record, a wake-up, or until `wait` is over. Returns at once when stopping.
+    ///
+    /// # Errors
+    /// As [`Consumer::poll`].
+    pub(super) fn wait_for_one(&self, batch: &mut Batch, wait: Option<Duration>) -> Result<(), Error> {
+        if !self.is_stopping() {
             self.queue.take(batch, 1, wait);
         }
-        match self.context.failure() {
-            Some(failure) => Err(failure),
-            None => Ok(()),
+        self.context.failure().map_or(Ok(()), Err)
+    }
+
+    /// Rings for another thread that has something to tell.
+    pub(super) fn bell(&self) -> Bell {
+        Bell(self.queue.clone())
+    }
+
+    /// The offset that a logical place has now; `None` when the cluster does not answer in time.
+    pub(super) fn offset_of(&self, topic: &str, partition: i32, place: Start) -> Option<i64> {
+        match place {
+            Start::Offset(offset) => Some(offset),
+            place => group::offset_at(&self.client, topic, partition, logical(place)),
         }
     }
 
@@ -293,20 +331,6 @@ impl Consumer {
         }
     }
 
-    /// The partitions of a topic.
-    ///
-    /// # Errors
-    /// No broker answered in time, or the topic is not there.
-    pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<Vec<i32>, String> {
-        let handle = self.client.topic(topic).ok_or("no such topic")?;
-        let answer = self.client.metadata(Some(&handle), timeout).map_err(native::describe)?;
-        match answer.into_iter().find(|answer| answer.name == topic) {
-            Some(answer) if answer.error == NO_ERROR => Ok(answer.partitions),
-            Some(answer) => Err(native::describe(answer.error)),
-            None => Err("no such topic".to_owned()),
-        }
-    }
-
     /// Commits what is stored and leaves the group. Without a group there is nothing to say to anyone.
     pub fn close(self) {
         if self.group.is_some() {
@@ -340,6 +364,13 @@ impl Consumer {
             e::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
         ];
         Ok((!known.into_iter().any(is)).then(|| Notice::Trouble(text.to_owned())))
+    }
+
+    fn apply_discovered(&mut self, notices: &mut Vec<Notice>) -> Result<(), Error> {
+        while let Some(Ok(discovered)) = self.discovered.as_ref().map(Receiver::try_recv) {
+            self.apply(discovered, notices)?;
+        }
+        Ok(())
     }
 
     fn apply(&mut self, discovered: Discovered, notices: &mut Vec<Notice>) -> Result<(), Error> {
