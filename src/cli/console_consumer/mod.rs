@@ -546,3 +546,6 @@ fn failed_address(text: &str) -> Option<String> {
     let host = name.rsplit_once(':')?.0;
     Some(format!("{host}/{address}"))
 }
+
+#[cfg(test)]
+mod tests;

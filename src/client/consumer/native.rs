@@ -403,15 +403,6 @@ pub(super) fn element_topic(element: &rd::rd_kafka_topic_partition_t) -> String 
     unsafe { CStr::from_ptr(element.topic).to_string_lossy().into_owned() }
 }
 
-/// librdkafka's description of an error code.
-pub(super) fn describe(code: Code) -> String {
-    match rd::rd_kafka_resp_err_t::try_from(code) {
-        // SAFETY: the answer is a constant string.
-        Ok(known) => unsafe { CStr::from_ptr(rd::rd_kafka_err2str(known)) }.to_string_lossy().into_owned(),
-        Err(_) => format!("error code {code}"),
-    }
-}
-
 pub(super) fn millis(duration: Duration) -> c_int {
     c_int::try_from(duration.as_millis()).unwrap_or(c_int::MAX)
 }

@@ -39,7 +39,7 @@ enum Source<'a> {
 
 impl<'a> Headers<'a> {
     /// Headers that lie in memory already.
-    pub fn listed(headers: &'a [(&'a [u8], Option<&'a [u8]>)]) -> Headers<'a> {
+    pub const fn listed(headers: &'a [(&'a [u8], Option<&'a [u8]>)]) -> Headers<'a> {
         Headers(Source::Listed(headers))
     }
 

@@ -49,8 +49,16 @@ pub(super) fn run(
         };
         if let Some(Control::Join(bell)) = control.recv().await {
             let id = member_id(&config.group);
-            let member =
-                GroupMember { config, session, id, bell, events, positions, owned: Assignment::new(), committed: BTreeMap::new() };
+            let member = GroupMember {
+                config,
+                session,
+                id,
+                bell,
+                events,
+                positions,
+                owned: Assignment::new(),
+                committed: BTreeMap::new(),
+            };
             member.run(control).await;
         }
     });
@@ -220,8 +228,12 @@ impl GroupMember<'_> {
             Ok(target) => target,
             Err(error) => return Ok(Err(error)),
         };
-        let lost: Vec<TopicPartition> =
-            self.owned.iter().filter(|(partition, _)| !target.contains_key(*partition)).map(|(p, _)| p.clone()).collect();
+        let lost: Vec<TopicPartition> = self
+            .owned
+            .iter()
+            .filter(|(partition, _)| !target.contains_key(*partition))
+            .map(|(p, _)| p.clone())
+            .collect();
         if !lost.is_empty() {
             self.release(lost).await?;
         }
@@ -254,7 +266,8 @@ impl GroupMember<'_> {
 
     /// What should be ours, from members and topics as they are now; every change of them fires a watch.
     async fn target(&self, watches: &mut Vec<Watch>) -> Result<Assignment, Error> {
-        let (ids, watch) = self.session.children_and_watch(&ConsumerRegistration::parent_path(&self.config.group)).await?;
+        let (ids, watch) =
+            self.session.children_and_watch(&ConsumerRegistration::parent_path(&self.config.group)).await?;
         watches.push(watch);
         let (topics, watch) = self.session.children_and_watch(TOPICS).await?;
         watches.push(watch);

@@ -404,8 +404,7 @@ fn config(options: &Options) -> Result<Config, StartError> {
         rebalance_backoff: Duration::from_millis(
             number("rebalance.backoff.ms", number("zookeeper.sync.time.ms", 2000)?)?.max(10),
         ),
-        commit_interval: flag("auto.commit.enable", true)?
-            .then(|| Duration::from_millis(commit_interval_ms.max(1))),
+        commit_interval: flag("auto.commit.enable", true)?.then(|| Duration::from_millis(commit_interval_ms.max(1))),
         strategy,
     })
 }
