@@ -1,5 +1,6 @@
 //! Room `client`: see ARCHITECTURE.md.
 
+pub mod admin;
 pub mod consumer;
 pub mod producer;
 pub mod properties;
