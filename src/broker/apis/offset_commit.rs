@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, registry_offsets};
 use crate::group::records::OffsetAndMetadata;
 use crate::group::{Commit, Committer};
 use crate::network::{Reply, RequestContext, Response};
@@ -42,7 +42,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
     if context.version() == 0 {
         let broker = broker.clone();
         return Reply::later(async move {
-            let outcome = broker.commit_offsets_to_registry(&request.group_id, &commits).await;
+            let outcome = registry_offsets::commit(&broker.session, &request.group_id, &commits).await;
             Response::of(&context, &response(outcomes, outcome))
         });
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, registry_offsets};
 use crate::group::records::OffsetAndMetadata;
 use crate::network::{Reply, RequestContext, Response};
 use crate::wire::messages::offset_fetch::{
@@ -24,7 +24,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
             let broker = broker.clone();
             Reply::later(async move {
                 let asked = asked_of_one(&request).unwrap_or_default();
-                let found = broker.offsets_from_registry(&request.group_id, asked).await;
+                let found = registry_offsets::fetch(&broker.session, &request.group_id, asked).await;
                 Response::of(&context, &one_group(found, ErrorCode::NONE))
             })
         }
