@@ -24,7 +24,7 @@ use tokio::sync::{Notify, oneshot};
 use records::{OffsetAndMetadata, Record};
 use state::{Action, Group, Joiner, Settings, State, Stored, Token};
 
-use crate::wire::batch::{Batch, BatchBuilder};
+use crate::wire::batch::{Batch, BatchBuilder, ControlRecordType};
 use crate::wire::messages::leave_group::{MemberIdentity, MemberResponse};
 use crate::wire::messages::{
     HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest,
@@ -111,6 +111,8 @@ pub struct Committer<'a> {
     pub generation_id: i32,
     pub member_id: &'a str,
     pub group_instance_id: Option<&'a str>,
+    /// Producer id and epoch of TxnOffsetCommit: the offsets count when the transaction commits.
+    pub transaction: Option<(i64, i16)>,
 }
 
 /// One line of ListGroups.
@@ -199,9 +201,25 @@ impl GroupCoordinator {
         let now_ms = now_ms();
         let mut groups: HashMap<String, Group> = HashMap::new();
         let mut removed: HashSet<String> = HashSet::new();
-        self.log.read(partition, &mut |batch| {
-            for record in decode_batch(batch) {
+        self.log.read(partition, &mut |bytes| {
+            let batch = match Batch::split_first(bytes) {
+                Ok((batch, _)) => batch,
+                Err(error) => {
+                    tracing::warn!(%error, "a batch of {TOPIC} cannot be read");
+                    return;
+                }
+            };
+            if let Some((kind, _)) = batch.control_record() {
+                for group in groups.values_mut() {
+                    group.replay_transaction_end(batch.producer_id(), kind == ControlRecordType::Commit);
+                }
+            }
+            for record in decode_batch(&batch) {
                 match record {
+                    Record::Offset { group_id, partition, value: Some(value) } if batch.is_transactional() => {
+                        let group = groups.entry(group_id.clone()).or_insert_with(|| Group::new(group_id, now_ms));
+                        group.replay_pending_offset(batch.producer_id(), partition, value);
+                    }
                     Record::Offset { group_id, partition, value } => {
                         let group = groups.entry(group_id.clone()).or_insert_with(|| Group::new(group_id, now_ms));
                         group.replay_offset(partition, value);
@@ -344,20 +362,29 @@ impl GroupCoordinator {
         commits: Vec<Commit>,
     ) -> impl Future<Output = ErrorCode> + Send + use<> {
         let begun = self.begin_commit(partition, group_id, committer, &commits);
-        let (this, group_id) = (self.clone(), group_id.to_owned());
+        let (this, group_id, transaction) = (self.clone(), group_id.to_owned(), committer.transaction);
         async move {
             match begun {
                 Err(error) => error,
                 Ok(None) => ErrorCode::NONE,
                 Ok(Some(committed)) => {
                     let outcome = committed.await;
-                    if outcome.is_ok() {
+                    if transaction.is_none() && outcome.is_ok() {
                         let applied = commits.into_iter().map(|commit| (commit.partition, Some(commit.value)));
                         this.apply_offsets(partition, &group_id, applied);
                     }
                     commit_error(outcome)
                 }
             }
+        }
+    }
+
+    /// A marker has been written to this partition of `__consumer_offsets`: the producer's transaction has ended.
+    pub fn transaction_ended(&self, partition: i32, producer_id: i64, committed: bool) {
+        let mut inner = self.inner.lock();
+        let Some(owned) = inner.partitions.get_mut(&partition) else { return };
+        for slot in owned.groups.values_mut() {
+            slot.group.replay_transaction_end(producer_id, committed);
         }
     }
 
@@ -378,14 +405,19 @@ impl GroupCoordinator {
         let owned = inner.owned_any(partition)?;
         if !owned.groups.contains_key(group_id) {
             if committer.generation_id >= 0 {
-                return Err(ErrorCode::ILLEGAL_GENERATION);
+                let is_transactional = committer.transaction.is_some();
+                return Err(match is_transactional {
+                    true => ErrorCode::UNKNOWN_MEMBER_ID,
+                    false => ErrorCode::ILLEGAL_GENERATION,
+                });
             }
             let group = Group::new(group_id, now_ms());
             owned.groups.insert(group_id.to_owned(), Slot::new(group));
         }
         let Some(slot) = owned.groups.get_mut(group_id) else { return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE) };
-        let Committer { generation_id, member_id, group_instance_id } = committer;
-        let outcome = slot.group.check_commit(generation_id, member_id, group_instance_id, now_ms());
+        let Committer { generation_id, member_id, group_instance_id, transaction } = committer;
+        let group = &mut slot.group;
+        let outcome = group.check_commit(generation_id, member_id, group_instance_id, transaction.is_some(), now_ms());
         if !outcome.is_ok() {
             return Err(outcome);
         }
@@ -397,7 +429,16 @@ impl GroupCoordinator {
             partition: commit.partition.clone(),
             value: Some(commit.value.clone()),
         });
-        let batch = encode_batch(records)?;
+        let Some((producer_id, producer_epoch)) = transaction else {
+            let batch = encode_batch(records)?;
+            return Ok(Some(self.log.append(partition, batch)));
+        };
+        let batch = BatchBuilder::new().producer(producer_id, producer_epoch, -1).transactional();
+        let batch = append_records(batch, records)?;
+        // Pending from here on: the marker may come before followers have taken the batch.
+        for Commit { partition, value } in commits {
+            group.replay_pending_offset(producer_id, partition.clone(), value.clone());
+        }
         Ok(Some(self.log.append(partition, batch)))
     }
 
@@ -413,6 +454,13 @@ impl GroupCoordinator {
         for (partition, value) in offsets {
             slot.group.replay_offset(partition, value);
         }
+    }
+
+    /// Which of these offsets an open transaction would move (OffsetFetch with require_stable, KIP-447).
+    pub fn unstable_offsets(&self, partition: i32, group_id: &str) -> HashSet<TopicPartition> {
+        let mut inner = self.inner.lock();
+        let slot = inner.slot(partition, group_id);
+        slot.map(|slot| slot.group.unstable_offsets().cloned().collect()).unwrap_or_default()
     }
 
     /// OffsetFetch: the committed offsets of these partitions, None where there is none; of all if None is asked.
@@ -771,8 +819,11 @@ fn tombstone(group_id: &str, partition: &TopicPartition) -> Record {
 }
 
 fn encode_batch(records: impl IntoIterator<Item = Record>) -> Result<Vec<u8>, ErrorCode> {
+    append_records(BatchBuilder::new(), records)
+}
+
+fn append_records(mut batch: BatchBuilder, records: impl IntoIterator<Item = Record>) -> Result<Vec<u8>, ErrorCode> {
     let now_ms = now_ms();
-    let mut batch = BatchBuilder::new();
     for record in records {
         let encoded = record.encode().map_err(|_| ErrorCode::INVALID_COMMIT_OFFSET_SIZE)?;
         if let Some((key, value)) = encoded {
@@ -782,21 +833,19 @@ fn encode_batch(records: impl IntoIterator<Item = Record>) -> Result<Vec<u8>, Er
     Ok(batch.finish())
 }
 
-/// What a batch of the log says; a batch or record that cannot be read is told and passed over.
-fn decode_batch(bytes: &[u8]) -> Vec<Record> {
+/// What a batch of the log says; what cannot be read is told and passed over.
+fn decode_batch(batch: &Batch<'_>) -> Vec<Record> {
     let mut records = Vec::new();
-    let outcome = Batch::split_first(bytes).and_then(|(batch, _)| {
-        if batch.is_control() {
-            return Ok(());
+    if batch.is_control() {
+        return records;
+    }
+    let outcome = batch.for_each_record(RECORD_BYTES_MAX, |record| {
+        match record.key.map(|key| Record::decode(key, record.value)) {
+            Some(Ok(record)) => records.push(record),
+            Some(Err(error)) => tracing::warn!(%error, "a record of {TOPIC} cannot be read"),
+            None => tracing::warn!("a record of {TOPIC} has no key"),
         }
-        batch.for_each_record(RECORD_BYTES_MAX, |record| {
-            match record.key.map(|key| Record::decode(key, record.value)) {
-                Some(Ok(record)) => records.push(record),
-                Some(Err(error)) => tracing::warn!(%error, "a record of {TOPIC} cannot be read"),
-                None => tracing::warn!("a record of {TOPIC} has no key"),
-            }
-            Ok(())
-        })
+        Ok::<(), crate::wire::batch::Error>(())
     });
     if let Err(error) = outcome {
         tracing::warn!(%error, "a batch of {TOPIC} cannot be read");

@@ -123,6 +123,8 @@ pub struct Group {
     /// Topics that the members of a `consumer` group are subscribed to; None: not known, or not that protocol.
     subscribed_topics: Option<BTreeSet<String>>,
     offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    /// Offsets of transactions that have not ended yet, by producer id.
+    pending_offsets: BTreeMap<i64, BTreeMap<TopicPartition, OffsetAndMetadata>>,
     joined: u64,
 }
 
@@ -180,6 +182,7 @@ impl Group {
             sync_deadline_ms: None,
             subscribed_topics: None,
             offsets: BTreeMap::new(),
+            pending_offsets: BTreeMap::new(),
             joined: 0,
         }
     }
@@ -639,12 +642,14 @@ impl Group {
         (ErrorCode::NONE, actions)
     }
 
-    /// Whether an OffsetCommit with this identity is accepted now. An accepted one counts as a heartbeat.
+    /// Whether an OffsetCommit or TxnOffsetCommit with this identity is accepted now. An accepted one counts as a
+    /// heartbeat. A transaction may commit without being a member: its own id has been checked elsewhere.
     pub fn check_commit(
         &mut self,
         generation_id: i32,
         member_id: &str,
         instance: Option<&str>,
+        is_transactional: bool,
         now_ms: i64,
     ) -> ErrorCode {
         if self.state == State::Dead {
@@ -652,7 +657,8 @@ impl Group {
         }
         let is_anonymous = generation_id < 0 && member_id.is_empty() && instance.is_none();
         if is_anonymous {
-            return if self.state == State::Empty { ErrorCode::NONE } else { ErrorCode::UNKNOWN_MEMBER_ID };
+            let is_accepted = is_transactional || self.state == State::Empty;
+            return if is_accepted { ErrorCode::NONE } else { ErrorCode::UNKNOWN_MEMBER_ID };
         }
         if let Err(error) = self.check_identity(member_id, instance) {
             return error;
@@ -959,8 +965,9 @@ impl Group {
     /// Takes over a generation that was read from the log. Members get a full session to show themselves.
     pub fn replay_metadata(&mut self, stored: GroupMetadata, now_ms: i64) {
         let offsets = std::mem::take(&mut self.offsets);
+        let pending_offsets = std::mem::take(&mut self.pending_offsets);
         *self = Group::new(std::mem::take(&mut self.group_id), now_ms);
-        self.offsets = offsets;
+        (self.offsets, self.pending_offsets) = (offsets, pending_offsets);
         self.generation_id = stored.generation_id;
         self.protocol_type = Some(stored.protocol_type).filter(|kind| !kind.is_empty());
         self.protocol_name = stored.protocol_name.clone();
@@ -1002,6 +1009,29 @@ impl Group {
         };
     }
 
+    /// Applies an offset that is in the log as part of a transaction: it counts when the transaction commits.
+    pub fn replay_pending_offset(&mut self, producer_id: i64, partition: TopicPartition, value: OffsetAndMetadata) {
+        self.pending_offsets.entry(producer_id).or_default().insert(partition, value);
+    }
+
+    /// Applies the marker that ends a producer's transaction.
+    pub fn replay_transaction_end(&mut self, producer_id: i64, committed: bool) {
+        let ended = self.pending_offsets.remove(&producer_id).unwrap_or_default();
+        if committed {
+            self.offsets.extend(ended);
+        }
+    }
+
+    /// The partitions whose offset a transaction that has not ended would move (KIP-447).
+    pub fn unstable_offsets(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.pending_offsets.values().flat_map(BTreeMap::keys)
+    }
+
+    /// Whether a transaction that has not ended would move this offset.
+    pub fn is_unstable(&self, partition: &TopicPartition) -> bool {
+        self.pending_offsets.values().any(|pending| pending.contains_key(partition))
+    }
+
     /// The partitions whose offsets have outlived `retention_ms` (`offsets.retention.minutes`).
     ///
     /// An empty group's offsets live on since it became empty; a stable consumer group's for topics that it is no
@@ -1009,6 +1039,9 @@ impl Group {
     pub fn expired_offsets(&self, retention_ms: i64, now_ms: i64) -> Vec<TopicPartition> {
         let is_due = |since_ms: i64| now_ms.saturating_sub(since_ms) >= retention_ms;
         let expired = self.offsets.iter().filter(|(partition, offset)| {
+            if self.is_unstable(partition) {
+                return false;
+            }
             if let Some(expire_timestamp) = offset.expire_timestamp {
                 return now_ms >= expire_timestamp && !self.is_subscribed_to(&partition.topic);
             }
@@ -1028,7 +1061,8 @@ impl Group {
 
     /// Whether nothing is left that a coordinator would have to remember.
     pub fn is_forgettable(&self) -> bool {
-        self.state == State::Empty && self.offsets.is_empty() && !self.has_members()
+        let is_bare = self.offsets.is_empty() && self.pending_offsets.is_empty();
+        self.state == State::Empty && is_bare && !self.has_members()
     }
 
     /// Ends the group: it was deleted, or its coordinator moved. Whoever waits is told `error`.

@@ -59,7 +59,8 @@ fn commit(partition: i32, offset: i64) -> Commit {
     Commit { partition: TopicPartition::new("t", partition), value }
 }
 
-const ANYBODY: Committer<'_> = Committer { generation_id: -1, member_id: "", group_instance_id: None };
+const ANYBODY: Committer<'_> =
+    Committer { generation_id: -1, member_id: "", group_instance_id: None, transaction: None };
 
 fn offset_of(coordinator: &GroupCoordinator, partition: i32) -> Option<i64> {
     let asked = [TopicPartition::new("t", partition)];

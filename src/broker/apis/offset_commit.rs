@@ -50,6 +50,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
         generation_id: request.generation_id_or_member_epoch,
         member_id: &request.member_id,
         group_instance_id: request.group_instance_id.as_deref(),
+        transaction: None,
     };
     let coordinator = broker.group_partition(&request.group_id);
     let committing = broker.groups.commit(coordinator, &request.group_id, committer, commits);

@@ -3,6 +3,7 @@
 //! - No offset: -1 with empty metadata and no error; in version 0, which reads ZooKeeper, UNKNOWN_TOPIC_OR_PARTITION.
 //! - v2 no topics = all · v5 leader epoch · v7 require_stable (KIP-447) · v8 several groups (KIP-709) · v9 member epoch
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::broker::{Broker, registry_offsets};
@@ -30,7 +31,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
         }
         1..=7 => {
             let asked = asked_of_one(&request);
-            let (found, error) = find(broker, &request.group_id, asked.as_deref());
+            let (found, error) = find(broker, &request.group_id, asked.as_deref(), request.require_stable);
             Reply::now(&context, &one_group(found, error))
         }
         _ => {
@@ -39,7 +40,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
                     let partitions = topics.iter().flat_map(|topic| partitions(&topic.name, &topic.partition_indexes));
                     partitions.collect()
                 });
-                let (found, error) = find(broker, &group.group_id, asked.as_deref());
+                let (found, error) = find(broker, &group.group_id, asked.as_deref(), request.require_stable);
                 of_group(&group.group_id, found, error)
             });
             Reply::now(&context, &OffsetFetchResponse { groups: groups.collect(), ..Default::default() })
@@ -57,12 +58,30 @@ fn partitions<'a>(topic: &str, indexes: &'a [i32]) -> impl Iterator<Item = Topic
     indexes.iter().map(move |&index| TopicPartition::new(topic.clone(), index))
 }
 
-fn find(broker: &Broker, group_id: &str, asked: Option<&[TopicPartition]>) -> (Vec<Found>, ErrorCode) {
-    match broker.groups.offsets(broker.group_partition(group_id), group_id, asked) {
-        Ok(found) => (found.into_iter().map(|(of, value)| (of, Ok(value))).collect(), ErrorCode::NONE),
+fn find(
+    broker: &Broker,
+    group_id: &str,
+    asked: Option<&[TopicPartition]>,
+    require_stable: bool,
+) -> (Vec<Found>, ErrorCode) {
+    let coordinator = broker.group_partition(group_id);
+    let offsets = match broker.groups.offsets(coordinator, group_id, asked) {
+        Ok(offsets) => offsets,
         // Before version 2 the error has its place in the partitions alone.
-        Err(error) => (asked.unwrap_or_default().iter().map(|of| (of.clone(), Err(error))).collect(), error),
-    }
+        Err(error) => {
+            let refused = asked.unwrap_or_default().iter().map(|of| (of.clone(), Err(error)));
+            return (refused.collect(), error);
+        }
+    };
+    let unstable = match require_stable {
+        true => broker.groups.unstable_offsets(coordinator, group_id),
+        false => HashSet::new(),
+    };
+    let found = offsets.into_iter().map(|(of, value)| match unstable.contains(&of) {
+        true => (of, Err(ErrorCode::UNSTABLE_OFFSET_COMMIT)),
+        false => (of, Ok(value)),
+    });
+    (found.collect(), ErrorCode::NONE)
 }
 
 fn one_group(found: Vec<Found>, error: ErrorCode) -> OffsetFetchResponse {

@@ -234,7 +234,7 @@ fn a_new_group_waits_for_more_members_while_they_come() {
     world.pass(2000);
     let (_, second) = world.join_new();
     world.pass(1500);
-    assert!(world.joins.get(&first).is_none(), "put off once more for the second member");
+    assert!(!world.joins.contains_key(&first), "put off once more for the second member");
     world.pass(3000);
     assert_eq!(world.joins[&first].generation_id, 1);
     assert_eq!(world.joins[&second].generation_id, 1);
@@ -271,14 +271,14 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn commits_are_taken_from_members_of_the_generation_and_from_nobody_else() {
     let (mut world, first, _) = World::stable_pair();
-    let mut check = |generation: i32, member: &str| world.group.check_commit(generation, member, None, 2000);
+    let mut check = |generation: i32, member: &str| world.group.check_commit(generation, member, None, false, 2000);
     assert_eq!(check(2, &first), ErrorCode::NONE);
     assert_eq!(check(1, &first), ErrorCode::ILLEGAL_GENERATION);
     assert_eq!(check(2, "other"), ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(check(-1, ""), ErrorCode::UNKNOWN_MEMBER_ID);
     let mut empty = Group::new("e", 0);
-    assert_eq!(empty.check_commit(-1, "", None, 0), ErrorCode::NONE);
-    assert_eq!(empty.check_commit(3, "m", None, 0), ErrorCode::UNKNOWN_MEMBER_ID);
+    assert_eq!(empty.check_commit(-1, "", None, false, 0), ErrorCode::NONE);
+    assert_eq!(empty.check_commit(3, "m", None, false, 0), ErrorCode::UNKNOWN_MEMBER_ID);
 }
 
 #[test]
@@ -342,6 +342,28 @@ fn offsets_expire_only_when_nobody_needs_them() {
     world.group.replay_offset(TopicPartition::new("t", 0), offset(0));
     world.group.replay_offset(TopicPartition::new("u", 0), offset(0));
     assert_eq!(world.group.expired_offsets(1000, 5000), [TopicPartition::new("u", 0)]);
+}
+
+#[test]
+fn offsets_of_a_transaction_count_when_it_commits() {
+    let offset = |offset| OffsetAndMetadata {
+        offset,
+        leader_epoch: -1,
+        metadata: String::new(),
+        commit_timestamp: 0,
+        expire_timestamp: None,
+    };
+    let partition = TopicPartition::new("t", 0);
+    let mut group = Group::new("g", 0);
+    group.replay_pending_offset(7, partition.clone(), offset(3));
+    assert!(group.is_unstable(&partition) && group.offsets().is_empty() && !group.is_forgettable());
+    group.replay_transaction_end(7, false);
+    assert!(!group.is_unstable(&partition) && group.offsets().is_empty());
+    group.replay_pending_offset(7, partition.clone(), offset(4));
+    group.replay_transaction_end(8, true);
+    assert!(group.offsets().is_empty());
+    group.replay_transaction_end(7, true);
+    assert_eq!(group.offsets()[&partition].offset, 4);
 }
 
 /// Random members do random things: nobody is answered twice, generations only grow, and while the group is stable
