@@ -13,12 +13,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use crate::cli::args::{ArgsError, Matches};
 use crate::cli::error::{Error, help_or_version};
 use crate::cli::{Io, java_hash, log4j, run_command, topics_zk};
 use crate::client::admin::{
-    self, Admin, ConfigEntry, ConfigResource, NewPartitions, NewTopic, PartitionInfo, TopicDescription,
+    self, Admin, ConfigEntry, ConfigResource, NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicListing,
 };
 use crate::config::{Properties, keys, validate_topic_configs};
 use crate::wire::{ErrorCode, TopicPartition, Uuid};
@@ -165,7 +166,10 @@ fn create(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> 
     };
     let results = admin.create_topics(&[topic], false)?;
     match first_error(results) {
-        None => writeln!(io.stdout, "Created topic {}.", args.topic)?,
+        None => {
+            await_metadata(admin, std::slice::from_ref(&args.topic), |known| !known.is_empty());
+            writeln!(io.stdout, "Created topic {}.", args.topic)?;
+        }
         Some(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) && matches.has("if-not-exists") => {}
         Some(error) => return Err(error.into()),
     }
@@ -215,7 +219,29 @@ fn alter(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
             wanted.push((topic, NewPartitions { total_count: partitions, assignments: Some(new) }));
         }
     }
-    first_error(admin.create_partitions(&wanted, false)?).map_or(Ok(()), |error| Err(error.into()))
+    if let Some(error) = first_error(admin.create_partitions(&wanted, false)?) {
+        return Err(error.into());
+    }
+    let names = wanted.into_iter().map(|(topic, _)| topic).collect::<Vec<_>>();
+    await_metadata(admin, &names, |known| known.iter().all(|topic| topic.partitions.len() as i64 >= partitions.into()));
+    Ok(())
+}
+
+/// Waits until a broker has heard of what the controller just did, so that the next command sees it.
+///
+/// A controller of KRaft answers before it has told the brokers. Apache's tool takes longer to start than that takes;
+/// ours would come too early, and a script that creates a topic and then describes it would fail now and then.
+fn await_metadata(admin: &Admin, topics: &[String], is_there: impl Fn(&[TopicDescription]) -> bool) {
+    let mut pause = Duration::from_millis(2);
+    let deadline = Instant::now() + METADATA_PATIENCE;
+    // An error here is not one of the operation, which is done.
+    while let Ok(known) = admin.known_topics(topics) {
+        if is_there(&known) || Instant::now() + pause > deadline {
+            return;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
 }
 
 fn list(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
@@ -224,9 +250,18 @@ fn list(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
 }
 
 fn delete(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
-    let topics = topics(matches, admin)?;
+    let listed = listed(matches, admin)?;
+    let topics = listed.iter().map(|topic| topic.name.clone()).collect::<Vec<_>>();
     ensure_topic_exists(&topics, matches.value("topic")?.as_deref(), matches)?;
-    first_error(admin.delete_topics(&topics)?).map_or(Ok(()), |error| Err(error.into()))
+    if let Some(error) = first_error(admin.delete_topics(&topics)?) {
+        return Err(error.into());
+    }
+    // A topic of the same name and another id is a new one.
+    let is_old = |known: &TopicDescription| listed.iter().any(|old| old.name == known.name && old.topic_id == known.topic_id);
+    if !topics.is_empty() {
+        await_metadata(admin, &topics, |known| !known.iter().any(is_old));
+    }
+    Ok(())
 }
 
 fn describe(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
@@ -377,12 +412,21 @@ fn partition_line(described: &Described, partition: &PartitionInfo) -> Partition
     }
 }
 
-/// The topics that `--topic` and `--exclude-internal` choose, sorted.
+/// The names of the topics that `--topic` and `--exclude-internal` choose, sorted.
 fn topics(matches: &Matches, admin: &Admin) -> Result<Vec<String>, Failure> {
+    Ok(listed(matches, admin)?.into_iter().map(|topic| topic.name).collect())
+}
+
+/// The topics that `--topic` and `--exclude-internal` choose, sorted by name.
+fn listed(matches: &Matches, admin: &Admin) -> Result<Vec<TopicListing>, Failure> {
     let pattern = matches.value("topic")?;
     let exclude_internal = matches.has("exclude-internal");
-    let listed = admin.list_topics()?.into_iter().filter(|topic| !(exclude_internal && topic.is_internal));
-    choose_topics(listed.map(|topic| topic.name).collect(), pattern.as_deref(), exclude_internal)
+    let mut listed = admin.list_topics()?;
+    listed.retain(|topic| !(exclude_internal && topic.is_internal));
+    let chosen = choose_topics(listed.iter().map(|t| t.name.clone()).collect(), pattern.as_deref(), exclude_internal)?;
+    listed.retain(|topic| chosen.binary_search(&topic.name).is_ok());
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
 }
 
 /// # Errors
@@ -402,6 +446,9 @@ fn first_error<T>(results: Vec<(String, Result<T, admin::Error>)>) -> Option<adm
 
 /// `--partition-size-limit-per-response` when it is not given.
 const PARTITION_LIMIT: i32 = 2000;
+
+/// How long a change may take to reach the broker that is asked.
+const METADATA_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -100,6 +100,15 @@ impl Admin {
         self.run(self.client.describe_topic_by_id(id))
     }
 
+    /// The topics of these names as far as one broker has heard of them, which may be a moment behind the controller.
+    ///
+    /// # Errors
+    /// `Timeout`.
+    pub fn known_topics(&self, names: &[String]) -> Result<Vec<TopicDescription>, Error> {
+        let known = self.run(self.client.describe_by_metadata(names))?;
+        Ok(known.into_iter().filter_map(|(_, description)| description.ok()).collect())
+    }
+
     /// Creates topics, or only says whether it could.
     ///
     /// # Errors
