@@ -48,9 +48,20 @@ pub fn client_trouble(client: &str, error: &ClientError) {
     }
 }
 
+/// Writes one ERROR line where the caller wants it.
+///
+/// # Errors
+/// Those of writing.
+pub fn error_to(out: &mut dyn Write, message: impl fmt::Display, logger: &str) -> io::Result<()> {
+    out.write_all(text("ERROR", message, logger).as_bytes())
+}
+
 fn line(level: &str, message: impl fmt::Display, logger: &str) {
-    let text = format!("[{}] {level} {message} ({logger})\n", timestamp(SystemTime::now()));
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(text(level, message, logger).as_bytes());
+}
+
+fn text(level: &str, message: impl fmt::Display, logger: &str) -> String {
+    format!("[{}] {level} {message} ({logger})\n", timestamp(SystemTime::now()))
 }
 
 /// Local time, as log4j's ISO8601 has it: `2025-11-23 00:12:01,123`.

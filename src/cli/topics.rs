@@ -45,10 +45,8 @@ pub fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
         Ok(matches) => matches,
         Err(error) => return Err(uncaught(error.exception().unwrap_or_default(), &error)),
     };
-    if !matches.is_empty() {
-        if let Some(code) = help_or_version(&TABLE, &matches, io)? {
-            return Ok(code);
-        }
+    if let Some(code) = help_or_version(&TABLE, &matches, io)? {
+        return Ok(code);
     }
     options::check(&matches, io)?;
     let done = if matches.has("zookeeper") {
@@ -63,7 +61,7 @@ pub fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
         Err(Failure::Operation { message, trace }) => {
             writeln!(io.stdout, "Error while executing topic command : {message}")?;
             io.stdout.flush()?;
-            log4j::error(format_args!("{trace}\n"), "org.apache.kafka.tools.TopicCommand");
+            log4j::error_to(io.stderr, format_args!("{trace}\n"), "org.apache.kafka.tools.TopicCommand")?;
             Ok(ExitCode::FAILURE)
         }
     }
@@ -257,7 +255,8 @@ fn delete(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
         return Err(error.into());
     }
     // A topic of the same name and another id is a new one.
-    let is_old = |known: &TopicDescription| listed.iter().any(|old| old.name == known.name && old.topic_id == known.topic_id);
+    let is_old =
+        |known: &TopicDescription| listed.iter().any(|old| old.name == known.name && old.topic_id == known.topic_id);
     if !topics.is_empty() {
         await_metadata(admin, &topics, |known| !known.iter().any(is_old));
     }

@@ -60,7 +60,7 @@ pub fn assign_replicas(
     let ring = Ring::new(brokers);
     let mut shift = start.shift;
     let rows = (first..).take(count as usize).map(|partition| {
-        if partition > 0 && partition as usize % brokers.len() == 0 {
+        if partition > 0 && (partition as usize).is_multiple_of(brokers.len()) {
             shift += 1;
         }
         (partition, ring.replicas((partition as usize + start.index) % brokers.len(), shift, factor))

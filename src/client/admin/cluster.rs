@@ -51,7 +51,7 @@ impl Admin {
 }
 
 impl Client {
-    async fn describe_cluster(&self) -> Result<ClusterDescription, Error> {
+    pub(super) async fn describe_cluster(&self) -> Result<ClusterDescription, Error> {
         let mut call = self.call("describeCluster");
         let request = |_, _| DescribeClusterRequest::default();
         match self.send(&mut call, To::Any, request).await {
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    async fn list_partition_reassignments(
+    pub(super) async fn list_partition_reassignments(
         &self,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<Vec<PartitionReassignment>, Error> {

@@ -150,7 +150,7 @@ impl Admin {
 }
 
 impl Client {
-    async fn describe_configs(
+    pub(super) async fn describe_configs(
         &self,
         resources: &[ConfigResource],
         include_synonyms: bool,
@@ -167,7 +167,7 @@ impl Client {
         Ok(resources.iter().map(|resource| (resource.clone(), entries(&mut answers, resource))).collect())
     }
 
-    async fn describe_configs_at(
+    pub(super) async fn describe_configs_at(
         &self,
         to: To,
         resources: &[&ConfigResource],
@@ -187,7 +187,7 @@ impl Client {
         Ok(self.send(&mut call, to, request).await?.results)
     }
 
-    async fn incremental_alter_configs(
+    pub(super) async fn incremental_alter_configs(
         &self,
         changes: &[(ConfigResource, Vec<AlterConfigOp>)],
         validate_only: bool,
@@ -209,7 +209,7 @@ impl Client {
         Ok(changes.iter().map(|(resource, _)| (resource.clone(), result(resource))).collect())
     }
 
-    async fn alter_configs_at(
+    pub(super) async fn alter_configs_at(
         &self,
         to: To,
         changes: &[&(ConfigResource, Vec<AlterConfigOp>)],

@@ -366,3 +366,6 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     .await;
     running.into_iter().filter_map(|(_, output)| output).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,7 +140,7 @@ impl Admin {
 }
 
 impl Client {
-    async fn list_topics(&self) -> Result<Vec<TopicListing>, Error> {
+    pub(super) async fn list_topics(&self) -> Result<Vec<TopicListing>, Error> {
         let mut call = self.call("listTopics");
         let response = self.metadata(&mut call, Wanted::All).await?;
         let listing = |topic: MetadataResponseTopic| {
@@ -150,7 +150,11 @@ impl Client {
         Ok(response.topics.into_iter().map(listing).collect())
     }
 
-    async fn describe_topics(&self, names: &[String], limit: i32) -> Result<PerTopic<TopicDescription>, Error> {
+    pub(super) async fn describe_topics(
+        &self,
+        names: &[String],
+        limit: i32,
+    ) -> Result<PerTopic<TopicDescription>, Error> {
         let (sendable, mut results) = representable(names);
         if sendable.is_empty() {
             return Ok(results);
@@ -220,7 +224,7 @@ impl Client {
         Ok(in_order(names, found))
     }
 
-    async fn describe_by_metadata(&self, names: &[String]) -> Result<PerTopic<TopicDescription>, Error> {
+    pub(super) async fn describe_by_metadata(&self, names: &[String]) -> Result<PerTopic<TopicDescription>, Error> {
         let mut call = self.call("describeTopics");
         let response = self.metadata(&mut call, Wanted::Names(names)).await?;
         let live = nodes(&response);
@@ -231,7 +235,7 @@ impl Client {
         Ok(in_order(names, described.collect()))
     }
 
-    async fn describe_topic_by_id(&self, id: Uuid) -> Result<TopicDescription, Error> {
+    pub(super) async fn describe_topic_by_id(&self, id: Uuid) -> Result<TopicDescription, Error> {
         let mut call = self.call("describeTopicsWithIds");
         let response = self.metadata(&mut call, Wanted::Id(id)).await?;
         let live = nodes(&response);
@@ -256,7 +260,7 @@ impl Client {
         Ok(response)
     }
 
-    async fn create_topics(&self, topics: &[NewTopic], validate_only: bool) -> Result<PerTopic<()>, Error> {
+    pub(super) async fn create_topics(&self, topics: &[NewTopic], validate_only: bool) -> Result<PerTopic<()>, Error> {
         let names = topics.iter().map(|topic| topic.name.clone()).collect::<Vec<_>>();
         let (sendable, mut results) = representable(&names);
         if sendable.is_empty() {
@@ -308,7 +312,7 @@ impl Client {
         }
     }
 
-    async fn create_partitions(
+    pub(super) async fn create_partitions(
         &self,
         topics: &[(String, NewPartitions)],
         validate_only: bool,
@@ -341,7 +345,7 @@ impl Client {
         }
     }
 
-    async fn delete_topics(&self, names: &[String]) -> Result<PerTopic<()>, Error> {
+    pub(super) async fn delete_topics(&self, names: &[String]) -> Result<PerTopic<()>, Error> {
         let (sendable, mut results) = representable(names);
         if sendable.is_empty() {
             return Ok(results);
