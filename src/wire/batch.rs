@@ -364,9 +364,18 @@ pub fn stamp(bytes: &mut [u8], base_offset: i64, leader_epoch: i32) {
 
 /// Makes the batch (exactly its bytes) one of `LogAppendTime`: attribute, max timestamp, and a new checksum.
 pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
-    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]) | LOG_APPEND_TIME;
-    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
     batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&timestamp_ms.to_be_bytes());
+    stamp_attributes(batch, |attributes| attributes | LOG_APPEND_TIME);
+}
+
+/// Makes the batch (exactly its bytes) one of `CreateTime`, if its producer said otherwise; with a new checksum.
+pub fn stamp_create_time(batch: &mut [u8]) {
+    stamp_attributes(batch, |attributes| attributes & !LOG_APPEND_TIME);
+}
+
+fn stamp_attributes(batch: &mut [u8], change: impl Fn(i16) -> i16) {
+    let attributes = change(i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]));
+    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
     let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
     batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
 }

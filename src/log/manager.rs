@@ -1,0 +1,396 @@
+//! The broker's log dirs and all logs in them.
+//!
+//! There are no threads here: what must happen now and then is a method that takes the time, for the broker to call.
+//!
+//! Source: `LogManager`.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::hash::BuildHasher;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::{Mutex, RwLock};
+use tracing::{error, info, warn};
+
+use super::Log;
+use super::checkpoints::{self, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS};
+use super::config::LogConfig;
+use super::error::Error;
+use super::log_dir::{self, LogDir, MetaProperties};
+use super::recovery::LoadOptions;
+use crate::wire::{TopicPartition, Uuid};
+
+const DELETE_SUFFIX: &str = "-delete";
+const FUTURE_SUFFIX: &str = "-future";
+const STRAY_SUFFIX: &str = "-stray";
+/// What a file's name may have in bytes.
+const NAME_MAX: usize = 255;
+
+/// What the log dirs are opened with.
+pub struct LogManagerOptions<'a> {
+    /// `log.dirs`.
+    pub dirs: Vec<PathBuf>,
+    pub broker_id: i32,
+    /// The registry's; every log dir must carry it, and a new one gets it.
+    pub cluster_id: String,
+    /// A topic's configuration, from the registry and the broker's defaults.
+    pub config_of: &'a (dyn Fn(&str) -> LogConfig + Sync),
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads_per_dir: usize,
+    /// Wall clock, milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+/// All logs of a broker.
+pub struct LogManager {
+    dirs: Vec<Arc<LogDir>>,
+    logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// Orders creation and deletion.
+    changes: Mutex<Changes>,
+}
+
+#[derive(Default)]
+struct Changes {
+    /// Folders of deleted partitions, with the time when they go for good.
+    doomed: Vec<(i64, PathBuf)>,
+    /// Partitions deleted since the checkpoints were written: their offsets are still in there.
+    stale: HashSet<TopicPartition>,
+}
+
+impl LogManager {
+    /// Locks the log dirs, checks whose they are, and loads all logs: at once after a clean stop, checking what was
+    /// not synced otherwise. A dir whose disk fails is left out.
+    ///
+    /// # Errors
+    /// `Locked`, `InconsistentBrokerId`, `InconsistentClusterId`, `Malformed`; `Storage` if no dir is left.
+    pub fn open(options: LogManagerOptions<'_>) -> Result<LogManager, Error> {
+        let mut dirs = Vec::new();
+        let mut failure = None;
+        for path in &options.dirs {
+            match LogDir::lock(path) {
+                Ok(dir) => dirs.push(Arc::new(dir)),
+                Err(reason @ Error::Storage { .. }) => {
+                    error!("{reason}");
+                    failure = Some(reason);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        for dir in &dirs {
+            claim(dir, &options)?;
+        }
+        let manager = LogManager { dirs, logs: RwLock::default(), changes: Mutex::default() };
+        for dir in &manager.dirs {
+            if let Err(reason) = manager.load_dir(dir, &options) {
+                match reason {
+                    Error::Storage { source, .. } => {
+                        dir.fail(&source);
+                        failure = Some(Error::storage(dir.path(), source));
+                    }
+                    other => return Err(other),
+                }
+            }
+        }
+        if manager.online_dirs().next().is_none() {
+            let none = || Error::storage("", io::Error::other("no log directory is configured"));
+            return Err(failure.unwrap_or_else(none));
+        }
+        Ok(manager)
+    }
+
+    /// The log dirs, failed ones too.
+    pub fn dirs(&self) -> &[Arc<LogDir>] {
+        &self.dirs
+    }
+
+    fn online_dirs(&self) -> impl Iterator<Item = &Arc<LogDir>> {
+        self.dirs.iter().filter(|dir| !dir.is_offline())
+    }
+
+    fn load_dir(&self, dir: &Arc<LogDir>, options: &LogManagerOptions<'_>) -> Result<(), Error> {
+        let storage = |error| Error::storage(dir.path(), error);
+        let clean = dir.take_clean_shutdown_marker().map_err(storage)?;
+        let read = |name| match checkpoints::read_offsets(dir.path(), name) {
+            Ok(offsets) => offsets,
+            Err(reason) => {
+                warn!("{}: {reason}; going on without", dir.path().display());
+                BTreeMap::new()
+            }
+        };
+        let recovery_points = read(RECOVERY_POINTS);
+        let high_watermarks = read(HIGH_WATERMARKS);
+        let log_start_offsets = read(LOG_START_OFFSETS);
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(dir.path()).map_err(storage)? {
+            let entry = entry.map_err(storage)?;
+            if !entry.file_type().map_err(storage)?.is_dir() {
+                continue;
+            }
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if name.ends_with(DELETE_SUFFIX) {
+                self.changes.lock().doomed.push((options.now_ms, entry.path()));
+            } else if name.ends_with(FUTURE_SUFFIX) || name.ends_with(STRAY_SUFFIX) {
+                warn!("leaving {} alone", entry.path().display());
+            } else if let Some(partition) = parse_folder(name) {
+                folders.push((partition, entry.path()));
+            }
+        }
+        if !clean && !folders.is_empty() {
+            info!(
+                "Attempting recovery for all logs in {} since no clean shutdown file was found",
+                dir.path().display()
+            );
+        }
+        let next = AtomicUsize::new(0);
+        let load_next = || -> Result<(), Error> {
+            while let Some((partition, path)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let load = LoadOptions {
+                    clean,
+                    recovery_point: recovery_points.get(partition).copied().unwrap_or(0),
+                    log_start_offset: log_start_offsets.get(partition).copied().unwrap_or(0),
+                    now_ms: options.now_ms,
+                };
+                let config = (options.config_of)(&partition.topic);
+                let high_watermark = high_watermarks.get(partition).copied();
+                let log = Log::open(Arc::clone(dir), path.clone(), partition.clone(), config, load, high_watermark)?;
+                let duplicate = self.logs.write().insert(partition.clone(), Arc::new(log));
+                if let Some(other) = duplicate {
+                    let reason = format!("the partition is also in {}", other.log_dir().path().display());
+                    return Err(Error::Malformed { path: path.clone(), reason });
+                }
+            }
+            Ok(())
+        };
+        let threads = options.recovery_threads_per_dir.clamp(1, folders.len().max(1));
+        if threads == 1 {
+            return load_next();
+        }
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(load_next)).collect();
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })
+    }
+
+    /// The partition's log, if there is one here and its log dir works.
+    pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
+        self.logs.read().get(partition).cloned()
+    }
+
+    /// All logs, in no order.
+    pub fn all_logs(&self) -> Vec<Arc<Log>> {
+        self.logs.read().values().cloned().collect()
+    }
+
+    /// The partition's log; a new one, in the log dir that has the fewest, if there was none.
+    ///
+    /// # Errors
+    /// `InconsistentTopicId` if there is a folder with another topic's id; `Storage`.
+    pub fn create_log(
+        &self,
+        topic: &str,
+        partition: i32,
+        topic_id: Uuid,
+        config: LogConfig,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, Error> {
+        let mut changes = self.changes.lock();
+        let partition = TopicPartition::new(topic, partition);
+        if let Some(log) = self.log(&partition) {
+            log.assign_topic_id(topic_id)?;
+            return Ok(log);
+        }
+        if changes.stale.contains(&partition) {
+            // The checkpoints still speak of the deleted namesake; after a crash they would be believed.
+            self.write_all_checkpoints(&mut changes);
+        }
+        let counts = self.logs.read().values().fold(HashMap::new(), |mut counts: HashMap<PathBuf, usize>, log| {
+            *counts.entry(log.log_dir().path().to_owned()).or_default() += 1;
+            counts
+        });
+        let dir = self.online_dirs().min_by_key(|dir| counts.get(dir.path()).copied().unwrap_or(0));
+        let Some(dir) = dir else {
+            return Err(Error::storage("", io::Error::other("all log directories are offline")));
+        };
+        let path = dir.path().join(partition.to_string());
+        let made = fs::create_dir_all(&path).and_then(|()| match topic_id.is_zero() {
+            true => Ok(()),
+            false => log_dir::write_partition_metadata(&path, topic_id),
+        });
+        if let Err(reason) = made {
+            dir.fail(&reason);
+            return Err(Error::storage(dir.path(), reason));
+        }
+        let load = LoadOptions { clean: true, recovery_point: 0, log_start_offset: 0, now_ms };
+        let log = Arc::new(Log::open(Arc::clone(dir), path, partition.clone(), config, load, None)?);
+        self.logs.write().insert(partition, Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// Takes the partition's log away: its folder is renamed at once and goes for good after `file.delete.delay.ms`.
+    /// Does nothing if there is none.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn delete_log(&self, partition: &TopicPartition, now_ms: i64) -> Result<(), Error> {
+        let mut changes = self.changes.lock();
+        let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
+        changes.stale.insert(partition.clone());
+        let path = log.rename_folder(&deleted_name(partition))?;
+        info!("Log for partition {partition} is renamed to {} and is scheduled for deletion", path.display());
+        let at_ms = now_ms.saturating_add(log.config().file_delete_delay_ms);
+        changes.doomed.push((at_ms, path));
+        Ok(())
+    }
+
+    /// From now on the topic's logs obey `config`.
+    pub fn update_config(&self, topic: &str, config: &LogConfig) {
+        for log in self.logs.read().values().filter(|log| &*log.topic_partition().topic == topic) {
+            log.update_config(config.clone());
+        }
+    }
+
+    /// Syncs what segments rolled since the last call have left, and what is due by `flush.ms`. Cheap when there is
+    /// nothing to do: every second will do.
+    pub fn flush_logs(&self, now_ms: i64) {
+        self.for_each_log("flush", |log| log.flush_rolled(now_ms).and_then(|()| log.flush_if_due(now_ms)));
+    }
+
+    /// Every `log.flush.offset.checkpoint.interval.ms`.
+    pub fn checkpoint_recovery_points(&self) {
+        let mut changes = self.changes.lock();
+        self.write_all_checkpoints(&mut changes);
+    }
+
+    /// Every `replica.high.watermark.checkpoint.interval.ms`.
+    pub fn checkpoint_high_watermarks(&self) {
+        self.write_checkpoint(HIGH_WATERMARKS, |log| Some(log.high_watermark()));
+    }
+
+    /// Every `log.flush.start.offset.checkpoint.interval.ms`.
+    pub fn checkpoint_log_start_offsets(&self) {
+        self.write_checkpoint(LOG_START_OFFSETS, Log::checkpointed_log_start_offset);
+    }
+
+    /// Every `log.retention.check.interval.ms`: deletes segments past retention, forgets silent producers.
+    pub fn run_retention(&self, now_ms: i64) {
+        self.for_each_log("retention", |log| {
+            log.expire_producers(now_ms);
+            log.delete_old_segments(now_ms).map(drop)
+        });
+    }
+
+    /// Removes for good what was deleted long enough ago: segments and whole partitions.
+    pub fn delete_expired_files(&self, now_ms: i64) {
+        self.for_each_log("deletion", |log| log.delete_expired_files(now_ms));
+        let due: Vec<PathBuf> = {
+            let mut changes = self.changes.lock();
+            let (due, later) = std::mem::take(&mut changes.doomed).into_iter().partition(|(at_ms, _)| *at_ms <= now_ms);
+            changes.doomed = later;
+            due.into_iter().map(|(_, path): (i64, PathBuf)| path).collect()
+        };
+        for path in due {
+            if let Err(reason) = fs::remove_dir_all(&path)
+                && reason.kind() != io::ErrorKind::NotFound
+            {
+                error!("deleting {}: {reason}", path.display());
+            }
+        }
+    }
+
+    /// An orderly stop: everything is synced, producers and offsets are written down, the dirs marked clean and unlocked.
+    /// The logs take no more writes.
+    pub fn shutdown(&self, now_ms: i64) {
+        let mut changes = self.changes.lock();
+        self.for_each_log("shutdown", |log| log.close(now_ms));
+        self.write_all_checkpoints(&mut changes);
+        for dir in &self.dirs {
+            if !dir.is_offline()
+                && let Err(reason) = dir.write_clean_shutdown_marker()
+            {
+                dir.fail(&reason);
+            }
+            dir.unlock();
+        }
+    }
+
+    fn write_all_checkpoints(&self, changes: &mut Changes) {
+        self.write_checkpoint(RECOVERY_POINTS, |log| Some(log.recovery_point()));
+        self.write_checkpoint(LOG_START_OFFSETS, Log::checkpointed_log_start_offset);
+        self.write_checkpoint(HIGH_WATERMARKS, |log| Some(log.high_watermark()));
+        changes.stale.clear();
+    }
+
+    fn write_checkpoint(&self, name: &str, offset_of: impl Fn(&Log) -> Option<i64>) {
+        let mut by_dir: HashMap<&Path, BTreeMap<TopicPartition, i64>> = HashMap::new();
+        let logs = self.all_logs();
+        for log in &logs {
+            if let Some(offset) = offset_of(log) {
+                by_dir.entry(log.log_dir().path()).or_default().insert(log.topic_partition().clone(), offset);
+            }
+        }
+        for dir in self.online_dirs() {
+            let offsets = by_dir.remove(dir.path()).unwrap_or_default();
+            if let Err(reason) = checkpoints::write_offsets(dir.path(), name, &offsets) {
+                dir.fail(&reason);
+            }
+        }
+    }
+
+    /// Does something with every log of a working dir; a failure takes the dir offline, and is logged.
+    fn for_each_log(&self, what: &str, act: impl Fn(&Log) -> Result<(), Error>) {
+        for log in self.all_logs() {
+            if log.log_dir().is_offline() {
+                continue;
+            }
+            if let Err(reason) = act(&log) {
+                error!("{what} of {}: {reason}", log.topic_partition());
+            }
+        }
+    }
+}
+
+/// Checks that the dir is this broker's in this cluster, and says so if nobody has.
+fn claim(dir: &LogDir, options: &LogManagerOptions<'_>) -> Result<(), Error> {
+    let path = dir.path();
+    let Some(meta) = MetaProperties::read(path)? else {
+        let meta = MetaProperties { broker_id: Some(options.broker_id), cluster_id: Some(options.cluster_id.clone()) };
+        return meta.write(path).map_err(|error| Error::storage(path, error));
+    };
+    if let Some(stored) = meta.broker_id.filter(|id| *id != options.broker_id) {
+        return Err(Error::InconsistentBrokerId { dir: path.to_owned(), configured: options.broker_id, stored });
+    }
+    if let Some(stored) = meta.cluster_id.filter(|id| *id != options.cluster_id) {
+        let configured = options.cluster_id.clone();
+        return Err(Error::InconsistentClusterId { dir: path.to_owned(), configured, stored });
+    }
+    Ok(())
+}
+
+/// `topic-0`: the partition whose folder has this name.
+fn parse_folder(name: &str) -> Option<TopicPartition> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    let partition = partition.parse().ok().filter(|partition: &i32| *partition >= 0)?;
+    (!topic.is_empty()).then(|| TopicPartition::new(topic, partition))
+}
+
+/// The name that a deleted partition's folder gets; the topic is cut where it would be too long.
+fn deleted_name(partition: &TopicPartition) -> String {
+    // A number nobody has used: names of two deleted namesakes must differ.
+    let random = |salt: u8| RandomState::new().hash_one(salt);
+    let suffix = format!(".{:016x}{:016x}{DELETE_SUFFIX}", random(0), random(1));
+    let name = partition.to_string();
+    let keep = name.len().min(NAME_MAX - suffix.len());
+    format!("{}{suffix}", &name[..keep])
+}
+
+#[cfg(test)]
+mod tests;
