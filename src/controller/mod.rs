@@ -74,6 +74,11 @@ impl Controller {
         Controller { commands, is_active, task }
     }
 
+    /// Ends candidacy and reign; the ephemeral `/controller` goes with the session.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+
     /// Whether this broker is the controller, as far as it knows.
     pub fn is_active(&self) -> bool {
         self.is_active.load(Ordering::Acquire)

@@ -157,7 +157,7 @@ pub(super) enum Context {
 
 /// All sessions of a broker.
 #[derive(Debug)]
-pub(super) struct FetchSessions {
+pub(in crate::broker) struct FetchSessions {
     max_slots: usize,
     sessions: HashMap<i32, Slot>,
 }
@@ -185,7 +185,7 @@ pub(super) struct Request {
 
 impl FetchSessions {
     /// `max_slots`: `max.incremental.fetch.session.cache.slots`.
-    pub fn new(max_slots: usize) -> FetchSessions {
+    pub(in crate::broker) fn new(max_slots: usize) -> FetchSessions {
         FetchSessions { max_slots, sessions: HashMap::new() }
     }
 
@@ -194,7 +194,7 @@ impl FetchSessions {
     ///
     /// # Errors
     /// `FETCH_SESSION_ID_NOT_FOUND`, `INVALID_FETCH_SESSION_EPOCH`, `FETCH_SESSION_TOPIC_ID_ERROR`: the whole answer.
-    pub fn enter(&mut self, request: Request, new_id: impl FnMut() -> i32, now: Millis) -> Result<Context, ErrorCode> {
+    pub(super) fn enter(&mut self, request: Request, new_id: impl FnMut() -> i32, now: Millis) -> Result<Context, ErrorCode> {
         match request.session_epoch {
             FINAL_EPOCH => {
                 self.sessions.remove(&request.session_id);

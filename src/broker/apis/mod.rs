@@ -5,15 +5,24 @@
 //! broker does it; so is one whose request does not parse.
 
 mod api_versions;
+mod delete_records;
 mod describe_cluster;
+mod fetch;
 mod fetch_session;
+mod leader_and_isr;
+mod leaders;
+mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod stop_replica;
 mod update_metadata;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::Broker;
+pub(super) use fetch_session::FetchSessions;
 use crate::network::{Reply, RequestContext};
 use crate::wire::messages::*;
 use crate::wire::{ApiKey, Bytes, Message};
@@ -48,9 +57,16 @@ macro_rules! apis {
 }
 
 apis! {
+    Produce 0..=11 => produce::handle(bytes);
+    Fetch 0..=17 => fetch::handle(bytes);
+    ListOffsets 0..=9 => list_offsets::handle(ListOffsetsRequest);
     Metadata 0..=12 => metadata::handle(MetadataRequest);
+    LeaderAndIsr 0..=7 => leader_and_isr::handle(LeaderAndIsrRequest);
+    StopReplica 0..=4 => stop_replica::handle(StopReplicaRequest);
     UpdateMetadata 0..=8 => update_metadata::handle(UpdateMetadataRequest);
     ApiVersions 0..=4 => api_versions::handle(ApiVersionsRequest);
+    DeleteRecords 0..=2 => delete_records::handle(DeleteRecordsRequest);
+    OffsetForLeaderEpoch 0..=4 => offset_for_leader_epoch::handle(OffsetForLeaderEpochRequest);
     DescribeCluster 0..=1 => describe_cluster::handle(DescribeClusterRequest);
 }
 

@@ -19,6 +19,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Upd
 
 fn update(broker: &Arc<Broker>, request: &UpdateMetadataRequest) -> Result<(), ErrorCode> {
     broker.check_broker_epoch(request.broker_epoch)?;
-    broker.metadata.update(request)?;
+    let deleted = broker.metadata.update(request)?;
+    broker.partitions_deleted(&deleted);
     Ok(())
 }

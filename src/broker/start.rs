@@ -1,0 +1,338 @@
+//! How a broker comes up, and what it does by the clock.
+//!
+//! Registry first, since it says which cluster this is and what its topics are configured like; then the log dirs,
+//! checked against the cluster's id; then sockets; then the registration, upon which the controller tells everything
+//! else. What does not depend on one another goes on at the same time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::topic_configs::TopicConfigs;
+use super::{Broker, Error, FetchSessions, Requests, Running, groups, wall_ms};
+use crate::config::{BrokerConfig, Endpoint, SecurityProtocol};
+use crate::controller::Controller;
+use crate::log::{LogManager, LogManagerOptions};
+use crate::network::{self, Limits, Listener};
+use crate::registry::session::CreateMode;
+use crate::registry::znodes::{ClusterId, ConfigEntity, EntityConfig, PERSISTENT_PATHS};
+use crate::registry::{self, Session, server};
+use crate::replication::{MetadataCache, ReplicaManager};
+use crate::wire::Uuid;
+
+/// How often flushes that are due, and files that are deleted, are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+impl Broker {
+    /// Brings a broker up and returns when it serves: it is registered, and the controller has told it of the cluster.
+    ///
+    /// # Errors
+    /// Whatever prevented it; nothing is left running.
+    pub async fn start(config: BrokerConfig) -> Result<Arc<Broker>, Error> {
+        let started = Instant::now();
+        check_protocols(&config.listeners)?;
+        let registry = match &config.zookeeper_connect {
+            Some(_) => None,
+            None => {
+                let settings = server::ServerConfig::new(&config.registry_listener, &config.registry_data_dir);
+                Some(server::start(settings).await?)
+            }
+        };
+        let session = connect(&config, registry.as_ref().map(server::Server::local_addr)).await?;
+        let (cluster_id, listeners, _) =
+            tokio::try_join!(cluster_id(&session), bind(&config), persistent_paths(&session))?;
+        let broker_id = broker_id(&config, &session).await?;
+        let (config, topic_configs) = tokio::try_join!(with_dynamic(config, broker_id, &session), async {
+            TopicConfigs::load(&session).await.map_err(Error::from)
+        })?;
+        let config = Arc::new(with_ports(config, broker_id, &listeners));
+        let (logs, topic_configs) = open_logs(config.clone(), broker_id, cluster_id.clone(), topic_configs).await?;
+
+        let metadata = Arc::new(MetadataCache::default());
+        let (replicas, proposals) =
+            ReplicaManager::new(broker_id, logs.clone(), metadata.clone(), config.replica_lag_time_max_ms);
+        let replicas = Arc::new(replicas);
+        let groups = groups::coordinator(&config, &replicas);
+        replicas.on_leadership(groups::follow_leadership(groups.clone()));
+        let registered = watch::Sender::new(-1);
+        let slots = config.max_incremental_fetch_session_cache_slots.max(0) as usize;
+        let config = watch::Sender::new(config);
+        let controller = Controller::start(broker_id, config.subscribe(), session.clone(), registered.subscribe());
+        let addresses = listeners.iter().map(|listener| (listener.name().to_owned(), listener.local_addr())).collect();
+        let stop = watch::Sender::new(false);
+        let broker = Arc::new(Broker {
+            id: broker_id,
+            cluster_id,
+            config,
+            topic_configs,
+            session,
+            logs,
+            metadata,
+            replicas,
+            groups,
+            registered,
+            controller,
+            fetch_sessions: Mutex::new(FetchSessions::new(slots)),
+            started,
+            running: Mutex::new(Running {
+                addresses,
+                stop: stop.clone(),
+                listeners: Vec::new(),
+                tasks: Vec::new(),
+                registry,
+            }),
+        });
+        for listener in listeners {
+            let serving = listener.serve(Arc::new(Requests(broker.clone())), stop.subscribe());
+            broker.running.lock().listeners.push(tokio::spawn(serving));
+        }
+        broker.keep_house(proposals);
+        match broker.join_cluster().await {
+            Ok(()) => {
+                tracing::info!(elapsed_ms = started.elapsed().as_millis() as u64, "[KafkaServer id={broker_id}] started");
+                Ok(broker)
+            }
+            Err(error) => {
+                broker.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Registers, and waits until the controller has told of the cluster.
+    async fn join_cluster(self: &Arc<Broker>) -> Result<(), Error> {
+        super::registration::start(self).await?;
+        self.metadata.wait_for(|cluster| cluster.is_alive(self.id)).await;
+        Ok(())
+    }
+
+    /// Starts what is done by the clock.
+    fn keep_house(self: &Arc<Broker>, proposals: tokio::sync::mpsc::UnboundedReceiver<crate::replication::IsrProposal>) {
+        let config = self.config();
+        let logs = |job: fn(&LogManager)| {
+            let logs = self.logs.clone();
+            move || job(&logs)
+        };
+        let mut tasks = vec![
+            tokio::spawn(self.groups.clone().run()),
+            tokio::spawn(super::isr::send_proposals(self.clone(), proposals)),
+            every(HOUSEKEEPING, HOUSEKEEPING, logs(|logs| {
+                logs.flush_logs(wall_ms());
+                logs.delete_expired_files(wall_ms());
+            })),
+        ];
+        let timed: [(i64, i64, fn(&LogManager)); 4] = [
+            same(config.replica_high_watermark_checkpoint_interval_ms, LogManager::checkpoint_high_watermarks),
+            same(config.log_flush_offset_checkpoint_interval_ms.into(), LogManager::checkpoint_recovery_points),
+            same(config.log_flush_start_offset_checkpoint_interval_ms.into(), LogManager::checkpoint_log_start_offsets),
+            (config.log_initial_task_delay_ms, config.log_retention_check_interval_ms, |logs| logs.run_retention(wall_ms())),
+        ];
+        for (first_ms, period_ms, job) in timed {
+            tasks.push(every(ms(first_ms), ms(period_ms), logs(job)));
+        }
+        let replicas = self.replicas.clone();
+        let lag_period = ms(config.replica_lag_time_max_ms / 2);
+        tasks.push(every(lag_period, lag_period, move || replicas.check_lag()));
+        self.running.lock().tasks.extend(tasks);
+    }
+}
+
+fn same(period_ms: i64, job: fn(&LogManager)) -> (i64, i64, fn(&LogManager)) {
+    (period_ms, period_ms, job)
+}
+
+fn ms(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(1) as u64)
+}
+
+/// Runs `job` on a thread that may block, first after `first`, then every `period` after it has ended.
+fn every(first: Duration, period: Duration, job: impl Fn() + Send + Sync + 'static) -> tokio::task::JoinHandle<()> {
+    let job = Arc::new(job);
+    tokio::spawn(async move {
+        tokio::time::sleep(first).await;
+        loop {
+            let job = job.clone();
+            if tokio::task::spawn_blocking(move || job()).await.is_err() {
+                // What panicked once is tried again next time.
+                tracing::error!("a periodic task has failed");
+            }
+            tokio::time::sleep(period).await;
+        }
+    })
+}
+
+fn check_protocols(listeners: &[Endpoint]) -> Result<(), Error> {
+    match listeners.iter().find(|listener| listener.security_protocol != SecurityProtocol::Plaintext) {
+        Some(listener) => Err(Error::UnsupportedProtocol {
+            listener: listener.listener_name.clone(),
+            protocol: listener.security_protocol.name(),
+        }),
+        None => Ok(()),
+    }
+}
+
+async fn connect(config: &BrokerConfig, embedded: Option<SocketAddr>) -> Result<Session, Error> {
+    let connect_string = match (&config.zookeeper_connect, embedded) {
+        (Some(connect), _) => connect.clone(),
+        (None, Some(address)) => reachable(address).to_string(),
+        (None, None) => String::new(),
+    };
+    let session_timeout = ms(config.zookeeper_session_timeout_ms.into());
+    let session =
+        Session::connect(&connect_string, session_timeout, ms(config.zookeeper_connection_timeout_ms.into())).await?;
+    session.ensure_chroot().await?;
+    Ok(session)
+}
+
+/// The address by which this process reaches a listener of its own: of "every interface" the loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+async fn persistent_paths(session: &Session) -> Result<(), Error> {
+    for path in PERSISTENT_PATHS {
+        match session.create_with_parents(path, None, CreateMode::Persistent).await {
+            Ok(_) | Err(registry::Error::NodeExists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The id in `/cluster/id`, made by the first broker that looks.
+async fn cluster_id(session: &Session) -> Result<String, Error> {
+    loop {
+        match session.get(ClusterId::PATH).await {
+            Ok((data, _)) => return Ok(ClusterId::decode(&data)?.id),
+            Err(registry::Error::NoNode(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let made = ClusterId { id: random_uuid().to_string() };
+        match session.create_with_parents(ClusterId::PATH, Some(&made.encode()), CreateMode::Persistent).await {
+            Ok(_) => return Ok(made.id),
+            Err(registry::Error::NodeExists(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A random id (UUID version 4).
+fn random_uuid() -> Uuid {
+    use std::hash::{BuildHasher, Hasher};
+    // Each RandomState has keys of its own from the system's randomness.
+    let half = || std::hash::RandomState::new().build_hasher().finish().to_be_bytes();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&half());
+    bytes[8..].copy_from_slice(&half());
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Uuid(bytes)
+}
+
+/// `broker.id`; for -1 the one in the log dirs, or else a new one from the registry.
+///
+/// Source: `KafkaServer.getOrGenerateBrokerId`.
+async fn broker_id(config: &BrokerConfig, session: &Session) -> Result<i32, Error> {
+    if config.broker_id >= 0 {
+        return Ok(config.broker_id);
+    }
+    for dir in &config.log_dirs {
+        if let Some(stored) = crate::log::MetaProperties::read(dir)?.and_then(|meta| meta.broker_id) {
+            return Ok(stored);
+        }
+    }
+    // Every write makes the node's version one that nobody else has seen.
+    let stat = session.set("/brokers/seqid", &[], -1).await?;
+    Ok(config.reserved_broker_max_id + stat.version)
+}
+
+/// The configuration with the dynamic values that the registry has for this broker and for all.
+async fn with_dynamic(config: BrokerConfig, broker_id: i32, session: &Session) -> Result<BrokerConfig, Error> {
+    let read = async |id: Option<i32>| {
+        let entity = ConfigEntity::Broker(id);
+        match session.get(&EntityConfig::path(&entity)).await {
+            Ok((data, _)) => Ok(EntityConfig::decode(&entity, &data)?.config),
+            Err(registry::Error::NoNode(_)) => Ok(Default::default()),
+            Err(error) => Err(error),
+        }
+    };
+    let (all, own) = tokio::try_join!(read(None), read(Some(broker_id)))?;
+    if all.is_empty() && own.is_empty() {
+        return Ok(config);
+    }
+    match config.with_dynamic(all, own) {
+        Ok(dynamic) => Ok(dynamic),
+        Err(error) => {
+            // As Apache's broker: what somebody wrote into the registry does not keep a broker from starting.
+            tracing::error!(%error, "dynamic configuration is ignored");
+            Ok(config)
+        }
+    }
+}
+
+async fn bind(config: &BrokerConfig) -> Result<Vec<Listener>, Error> {
+    let limits = limits(config);
+    let mut listeners = Vec::with_capacity(config.listeners.len());
+    for endpoint in &config.listeners {
+        let bound = Listener::bind(&endpoint.listener_name, &endpoint.host, endpoint.port, limits.clone()).await;
+        listeners.push(bound.map_err(|error| match error {
+            network::Error::Bind { address, source } => Error::Bind { address, source },
+            other => other.into(),
+        })?);
+    }
+    Ok(listeners)
+}
+
+fn limits(config: &BrokerConfig) -> Limits {
+    let size = |bytes: i32| usize::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+    Limits {
+        socket_request_max_bytes: config.socket_request_max_bytes.max(0) as usize,
+        max_connections: config.max_connections.max(0) as usize,
+        max_connections_per_ip: config.max_connections_per_ip.max(0) as usize,
+        connections_max_idle: u64::try_from(config.connections_max_idle_ms).ok().map(Duration::from_millis),
+        socket_listen_backlog_size: config.socket_listen_backlog_size.max(1) as u32,
+        socket_send_buffer_bytes: size(config.socket_send_buffer_bytes),
+        socket_receive_buffer_bytes: size(config.socket_receive_buffer_bytes),
+    }
+}
+
+/// The configuration with what is only known now: our id, and the ports that were found for 0.
+fn with_ports(mut config: BrokerConfig, broker_id: i32, listeners: &[Listener]) -> BrokerConfig {
+    config.broker_id = broker_id;
+    let port = |name: &str| listeners.iter().find(|bound| bound.name() == name).map(|bound| bound.local_addr().port());
+    for endpoint in config.listeners.iter_mut().chain(&mut config.advertised_listeners) {
+        if endpoint.port == 0 {
+            endpoint.port = port(&endpoint.listener_name).unwrap_or(0);
+        }
+    }
+    config
+}
+
+async fn open_logs(
+    config: Arc<BrokerConfig>,
+    broker_id: i32,
+    cluster_id: String,
+    topic_configs: TopicConfigs,
+) -> Result<(Arc<LogManager>, TopicConfigs), Error> {
+    let opening = tokio::task::spawn_blocking(move || {
+        let options = LogManagerOptions {
+            dirs: config.log_dirs.clone(),
+            broker_id,
+            cluster_id,
+            config_of: &|topic| topic_configs.log_config(&config, topic),
+            recovery_threads_per_dir: config.num_recovery_threads_per_data_dir.max(1) as usize,
+            now_ms: wall_ms(),
+        };
+        LogManager::open(options).map(|logs| (Arc::new(logs), topic_configs))
+    });
+    Ok(opening.await.map_err(|_| Error::Interrupted("opening the log dirs"))??)
+}
