@@ -20,10 +20,14 @@ pub enum Error {
     #[error("Listener {listener} uses {protocol}, which this broker does not serve yet: only PLAINTEXT is")]
     UnsupportedProtocol { listener: String, protocol: &'static str },
     /// Another broker of the cluster has our id.
-    #[error("Error while creating ephemeral at {path}, node already exists and owner '{owner}' does not match current session '{session}'")]
+    #[error(
+        "Error while creating ephemeral at {path}, node already exists and owner '{owner}' does not match current session '{session}'"
+    )]
     IdInUse { path: String, owner: i64, session: i64 },
     /// Another broker of the cluster has our address. Source: `KafkaServer.startup`.
-    #[error("requirement failed: Configured end points {endpoints} in advertised listeners are already registered by broker {broker}")]
+    #[error(
+        "requirement failed: Configured end points {endpoints} in advertised listeners are already registered by broker {broker}"
+    )]
     EndpointInUse { endpoints: String, broker: i32 },
     /// A step of the start that cannot fail otherwise than by a bug did.
     #[error("{0} did not come to an end")]

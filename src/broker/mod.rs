@@ -152,7 +152,8 @@ impl Broker {
                 return;
             }
             if attempt > 0 {
-                tokio::time::sleep(Duration::from_millis(config.controlled_shutdown_retry_backoff_ms.max(0) as u64)).await;
+                tokio::time::sleep(Duration::from_millis(config.controlled_shutdown_retry_backoff_ms.max(0) as u64))
+                    .await;
             }
             match self.ask_for_shutdown(&config).await {
                 Ok(true) => return,

@@ -92,7 +92,10 @@ impl Broker {
         broker.keep_house(proposals);
         match broker.join_cluster().await {
             Ok(()) => {
-                tracing::info!(elapsed_ms = started.elapsed().as_millis() as u64, "[KafkaServer id={broker_id}] started");
+                tracing::info!(
+                    elapsed_ms = started.elapsed().as_millis() as u64,
+                    "[KafkaServer id={broker_id}] started"
+                );
                 Ok(broker)
             }
             Err(error) => {
@@ -110,7 +113,10 @@ impl Broker {
     }
 
     /// Starts what is done by the clock.
-    fn keep_house(self: &Arc<Broker>, proposals: tokio::sync::mpsc::UnboundedReceiver<crate::replication::IsrProposal>) {
+    fn keep_house(
+        self: &Arc<Broker>,
+        proposals: tokio::sync::mpsc::UnboundedReceiver<crate::replication::IsrProposal>,
+    ) {
         let config = self.config();
         let logs = |job: fn(&LogManager)| {
             let logs = self.logs.clone();
@@ -119,16 +125,22 @@ impl Broker {
         let mut tasks = vec![
             tokio::spawn(self.groups.clone().run()),
             tokio::spawn(super::isr::send_proposals(self.clone(), proposals)),
-            every(HOUSEKEEPING, HOUSEKEEPING, logs(|logs| {
-                logs.flush_logs(wall_ms());
-                logs.delete_expired_files(wall_ms());
-            })),
+            every(
+                HOUSEKEEPING,
+                HOUSEKEEPING,
+                logs(|logs| {
+                    logs.flush_logs(wall_ms());
+                    logs.delete_expired_files(wall_ms());
+                }),
+            ),
         ];
         let timed: [(i64, i64, fn(&LogManager)); 4] = [
             same(config.replica_high_watermark_checkpoint_interval_ms, LogManager::checkpoint_high_watermarks),
             same(config.log_flush_offset_checkpoint_interval_ms.into(), LogManager::checkpoint_recovery_points),
             same(config.log_flush_start_offset_checkpoint_interval_ms.into(), LogManager::checkpoint_log_start_offsets),
-            (config.log_initial_task_delay_ms, config.log_retention_check_interval_ms, |logs| logs.run_retention(wall_ms())),
+            (config.log_initial_task_delay_ms, config.log_retention_check_interval_ms, |logs| {
+                logs.run_retention(wall_ms())
+            }),
         ];
         for (first_ms, period_ms, job) in timed {
             tasks.push(every(ms(first_ms), ms(period_ms), logs(job)));

@@ -208,8 +208,7 @@ impl Replica {
         if read.diverging_epoch.is_some() {
             return Ok(read);
         }
-        let event =
-            Event::FollowerFetched { replica, fetch_offset: params.fetch_offset, log_start_offset: log_start };
+        let event = Event::FollowerFetched { replica, fetch_offset: params.fetch_offset, log_start_offset: log_start };
         let committed = {
             let mut partition = self.partition.lock();
             let actions = partition.handle(event, now_ms());

@@ -90,9 +90,7 @@ impl Request {
         if version >= 11 {
             let _rack = r.nullable_string(flexible)?;
         }
-        if flexible
-            && let Some(id) = replica_state(&mut r, version)?
-        {
+        if flexible && let Some(id) = replica_state(&mut r, version)? {
             replica_id = id;
         }
         r.finish()?;
@@ -212,7 +210,8 @@ impl Fetch {
         let cluster = self.broker.metadata.current();
         let mut pass = Pass::default();
         // Before version 3 the limits held for the first batch too.
-        let mut reading = Reading { fetch: self, cluster: &cluster, left: self.max_bytes, one_batch: self.context.version() > 2 };
+        let mut reading =
+            Reading { fetch: self, cluster: &cluster, left: self.max_bytes, one_batch: self.context.version() > 2 };
         match &self.what {
             Context::Sessionless(wanted) => wanted.iter().for_each(|wanted| reading.read(None, wanted, &mut pass)),
             Context::New { session, .. } | Context::Incremental { session, .. } => {

@@ -194,7 +194,12 @@ impl FetchSessions {
     ///
     /// # Errors
     /// `FETCH_SESSION_ID_NOT_FOUND`, `INVALID_FETCH_SESSION_EPOCH`, `FETCH_SESSION_TOPIC_ID_ERROR`: the whole answer.
-    pub(super) fn enter(&mut self, request: Request, new_id: impl FnMut() -> i32, now: Millis) -> Result<Context, ErrorCode> {
+    pub(super) fn enter(
+        &mut self,
+        request: Request,
+        new_id: impl FnMut() -> i32,
+        now: Millis,
+    ) -> Result<Context, ErrorCode> {
         match request.session_epoch {
             FINAL_EPOCH => {
                 self.sessions.remove(&request.session_id);

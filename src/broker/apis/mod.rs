@@ -22,10 +22,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::Broker;
-pub(super) use fetch_session::FetchSessions;
 use crate::network::{Reply, RequestContext};
 use crate::wire::messages::*;
 use crate::wire::{ApiKey, Bytes, Message};
+pub(super) use fetch_session::FetchSessions;
 
 /// One row of the table.
 struct Api {

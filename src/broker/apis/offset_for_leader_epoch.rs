@@ -21,9 +21,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
                 let (leader_epoch, end_offset) = known.unwrap_or((-1, -1));
                 EpochEndOffset { error_code: 0, partition: asked.partition, leader_epoch, end_offset }
             }
-            Err(code) => {
-                EpochEndOffset { error_code: code.0, partition: asked.partition, ..Default::default() }
-            }
+            Err(code) => EpochEndOffset { error_code: code.0, partition: asked.partition, ..Default::default() },
         };
         let partitions = topic.partitions.iter().map(answer).collect();
         response.topics.push(OffsetForLeaderTopicResult { topic: topic.topic, partitions });

@@ -230,7 +230,8 @@ fn append(
     let appended = match is_legacy {
         false => replica.append(records, acks, AppendOrigin::Client),
         true => {
-            let mut converted = legacy::up_convert(records, batch::MAX_DECOMPRESSED).map_err(|error| corrupt(&error))?;
+            let mut converted =
+                legacy::up_convert(records, batch::MAX_DECOMPRESSED).map_err(|error| corrupt(&error))?;
             replica.append(&mut converted, acks, AppendOrigin::Client)
         }
     };
