@@ -136,7 +136,6 @@ impl Broker {
         if let Some(registry) = registry {
             registry.shutdown().await;
         }
-        tracing::info!("[KafkaServer id={}] shut down completed", self.id);
     }
 
     /// Asks the controller to have others lead what this broker leads.

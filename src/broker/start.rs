@@ -92,10 +92,7 @@ impl Broker {
         broker.keep_house(proposals);
         match broker.join_cluster().await {
             Ok(()) => {
-                tracing::info!(
-                    elapsed_ms = started.elapsed().as_millis() as u64,
-                    "[KafkaServer id={broker_id}] started"
-                );
+                tracing::debug!(elapsed_ms = started.elapsed().as_millis() as u64, "the broker serves");
                 Ok(broker)
             }
             Err(error) => {

@@ -52,7 +52,7 @@ fn in_cli_only_a_few_know_broker_registry_log_and_group() {
 #[test]
 fn what_is_pure_has_no_clock_file_socket_or_task() {
     let impure = Regex::new(
-        r"\btokio\b|std::fs\b|std::net\b|std::thread\b|\bInstant::now\b|\bSystemTime::now\b|\bsleep\(|\brustix\b|\blibc\b",
+        r"\btokio\b|std::fs\b|\b(Tcp|Udp)(Stream|Listener|Socket)\b|\bToSocketAddrs\b|std::thread\b|\bInstant::now\b|\bSystemTime::now\b|\bsleep\(|\brustix\b|\blibc\b",
     )
     .expect("is a regex");
     let is_pure = |file: &Source| {
