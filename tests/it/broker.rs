@@ -100,8 +100,7 @@ impl TestBroker {
 
 pub async fn topic_metadata(peer: &Peer, topic: &str) -> metadata::MetadataResponseTopic {
     let asked = metadata::MetadataRequestTopic { name: Some(topic.to_owned()), ..Default::default() };
-    let request =
-        MetadataRequest { topics: Some(vec![asked]), allow_auto_topic_creation: false, ..Default::default() };
+    let request = MetadataRequest { topics: Some(vec![asked]), allow_auto_topic_creation: false, ..Default::default() };
     let mut response = peer.call(&request, 12).await.unwrap();
     response.topics.remove(0)
 }
