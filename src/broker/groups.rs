@@ -1,16 +1,15 @@
-//! What the group coordinator leans on: the partitions of `__consumer_offsets` on this broker, and being told when
-//! this broker begins or ceases to lead one.
+//! What the group coordinator is told by the broker's keys, and where a group belongs.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Broker;
+use super::internal_topic::InternalTopic;
 use crate::config::BrokerConfig;
 use crate::group::state::Settings;
-use crate::group::{self, CommittedFuture, Config, GroupCoordinator, OffsetsLog};
-use crate::replication::delayed::{Awaits, Parked};
-use crate::replication::{LeadershipChange, LeadershipListener, Replica, ReplicaManager};
-use crate::wire::{ErrorCode, TopicPartition};
+use crate::group::{self, Config, GroupCoordinator};
+use crate::replication::ReplicaManager;
+use crate::wire::TopicPartition;
 
 const MS_PER_MINUTE: i64 = 60_000;
 
@@ -28,31 +27,7 @@ pub(super) fn coordinator(config: &BrokerConfig, replicas: &Arc<ReplicaManager>)
         offsets_retention_ms: i64::from(config.offsets_retention_minutes) * MS_PER_MINUTE,
         offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms.max(1) as u64,
     };
-    // The manager's listener knows the coordinator, so the coordinator only knows the manager weakly.
-    let log = Offsets { replicas: Arc::downgrade(replicas), commit_timeout };
-    GroupCoordinator::new(config, Arc::new(log))
-}
-
-/// Loads and unloads groups as this broker's part in `__consumer_offsets` changes.
-pub(super) fn follow_leadership(groups: Arc<GroupCoordinator>) -> LeadershipListener {
-    Box::new(move |changes| {
-        let of_groups = changes.iter().filter(|(name, _)| &*name.topic == group::TOPIC);
-        let (mut elected, mut resigned) = (Vec::new(), Vec::new());
-        for (name, change) in of_groups {
-            match change {
-                LeadershipChange::Elected { leader_epoch } => elected.push((name.partition, *leader_epoch)),
-                LeadershipChange::Resigned => resigned.push(name.partition),
-            }
-        }
-        if !resigned.is_empty() {
-            groups.resign(&resigned);
-        }
-        if !elected.is_empty() {
-            // A large partition takes its time, and the controller waits for its answer.
-            let groups = groups.clone();
-            tokio::task::spawn_blocking(move || groups.load(&elected));
-        }
-    })
+    GroupCoordinator::new(config, InternalTopic::new(group::TOPIC, replicas, commit_timeout))
 }
 
 impl Broker {
@@ -68,56 +43,4 @@ impl Broker {
             self.groups.partitions_deleted(deleted);
         }
     }
-}
-
-/// The partitions of `__consumer_offsets`, through replication like everyone else's.
-struct Offsets {
-    replicas: Weak<ReplicaManager>,
-    /// `offsets.commit.timeout.ms`
-    commit_timeout: Duration,
-}
-
-impl OffsetsLog for Offsets {
-    fn append(&self, partition: i32, mut batch: Vec<u8>) -> CommittedFuture {
-        let Some(replicas) = self.replicas.upgrade() else {
-            return Box::pin(std::future::ready(ErrorCode::NOT_COORDINATOR));
-        };
-        let commit_timeout = self.commit_timeout;
-        let appended = replicas.append_internal(group::TOPIC, partition, &mut batch);
-        Box::pin(async move {
-            match appended {
-                Ok((replica, next_offset)) => committed(&replica, next_offset, commit_timeout).await,
-                Err(code) => code,
-            }
-        })
-    }
-
-    fn read(&self, partition: i32, visit: &mut dyn FnMut(&[u8])) -> Result<(), ErrorCode> {
-        let replicas = self.replicas.upgrade().ok_or(ErrorCode::NOT_COORDINATOR)?;
-        let replica = replicas.replica(group::TOPIC, partition)?;
-        replica.check_leader(None)?;
-        replica.read_all(visit).map_err(|error| error.code())
-    }
-}
-
-/// Waits until enough replicas have everything before `next_offset`.
-async fn committed(replica: &Replica, next_offset: i64, timeout: Duration) -> ErrorCode {
-    let look = || match replica.is_replicated(next_offset) {
-        Ok(true) => Some(ErrorCode::NONE),
-        Ok(false) => None,
-        Err(code) => Some(code),
-    };
-    if let Some(code) = look() {
-        return code;
-    }
-    let parked = Parked::at([replica.parking.clone()], Awaits::HighWatermark);
-    let waiting = async {
-        loop {
-            if let Some(code) = look() {
-                return code;
-            }
-            parked.moved().await;
-        }
-    };
-    tokio::time::timeout(timeout, waiting).await.unwrap_or(ErrorCode::REQUEST_TIMED_OUT)
 }

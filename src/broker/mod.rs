@@ -5,10 +5,13 @@
 mod apis;
 mod error;
 mod groups;
+mod internal_topic;
 mod isr;
 mod registration;
+mod registry_offsets;
 mod start;
 mod topic_configs;
+mod transactions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use crate::log::LogManager;
 use crate::network::{Handler, Peer, Reply, RequestContext};
 use crate::registry::{Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
+use crate::transaction::TransactionCoordinator;
 use crate::wire::messages::ControlledShutdownRequest;
 use crate::wire::{Bytes, ErrorCode};
 use apis::FetchSessions;
@@ -50,6 +54,7 @@ pub struct Broker {
     pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) replicas: Arc<ReplicaManager>,
     pub(crate) groups: Arc<GroupCoordinator>,
+    pub(crate) transactions: Arc<TransactionCoordinator>,
     /// The broker epoch: czxid of our `/brokers/ids` node, -1 while there is none. The controller's requests to an
     /// earlier registration are refused.
     pub(crate) registered: watch::Sender<i64>,

@@ -3,8 +3,9 @@
 
 use crate::group::Commit;
 use crate::group::records::OffsetAndMetadata;
+use crate::registry::session::CreateMode;
 use crate::registry::znodes::ConsumerOffset;
-use crate::registry::{CreateMode, Error, Session};
+use crate::registry::{Error, Session};
 use crate::wire::{ErrorCode, TopicPartition};
 
 /// Writes every offset; the first failure ends it.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::topic_configs::TopicConfigs;
-use super::{Broker, Error, FetchSessions, Requests, Running, groups, wall_ms};
+use super::{Broker, Error, FetchSessions, Requests, Running, groups, internal_topic, transactions, wall_ms};
 use crate::config::{BrokerConfig, Endpoint, SecurityProtocol};
 use crate::controller::Controller;
 use crate::log::{LogManager, LogManagerOptions};
@@ -56,7 +56,8 @@ impl Broker {
             ReplicaManager::new(broker_id, logs.clone(), metadata.clone(), config.replica_lag_time_max_ms);
         let replicas = Arc::new(replicas);
         let groups = groups::coordinator(&config, &replicas);
-        replicas.on_leadership(groups::follow_leadership(groups.clone()));
+        let transactions = transactions::coordinator(broker_id, &config, &replicas, metadata.clone());
+        replicas.on_leadership(internal_topic::follow_leadership(groups.clone(), transactions.clone()));
         let registered = watch::Sender::new(-1);
         let slots = config.max_incremental_fetch_session_cache_slots.max(0) as usize;
         let config = watch::Sender::new(config);
@@ -73,6 +74,7 @@ impl Broker {
             metadata,
             replicas,
             groups,
+            transactions,
             registered,
             controller,
             fetch_sessions: Mutex::new(FetchSessions::new(slots)),
@@ -121,6 +123,7 @@ impl Broker {
         };
         let mut tasks = vec![
             tokio::spawn(self.groups.clone().run()),
+            tokio::spawn(self.transactions.clone().run()),
             tokio::spawn(super::isr::send_proposals(self.clone(), proposals)),
             every(
                 HOUSEKEEPING,

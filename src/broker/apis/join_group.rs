@@ -18,8 +18,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Joi
         Ok(uuid) => hyphenated(uuid),
         Err(error) => {
             tracing::error!(%error, "no random number for a member id");
-            let response =
-                JoinGroupResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR.0, ..Default::default() };
+            let response = JoinGroupResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR.0, ..Default::default() };
             return Reply::now(&context, &response);
         }
     };

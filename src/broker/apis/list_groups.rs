@@ -14,7 +14,8 @@ const GROUP_TYPE: &str = "classic";
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: ListGroupsRequest) -> Reply {
     let (listed, error) = broker.groups.list();
-    let wanted = |filter: &[String], name: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(name));
+    let wanted =
+        |filter: &[String], name: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(name));
     let groups = listed
         .into_iter()
         .filter(|group| wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, GROUP_TYPE))

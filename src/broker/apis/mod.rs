@@ -4,19 +4,37 @@
 //! What is not in the table is not advertised, and a client that sends it all the same is disconnected, as Apache's
 //! broker does it; so is one whose request does not parse.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
+mod delete_groups;
 mod delete_records;
 mod describe_cluster;
+mod describe_groups;
+mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod fetch_session;
+mod heartbeat;
+mod join_group;
 mod leader_and_isr;
 mod leaders;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod stop_replica;
+mod sync_group;
+mod txn_offset_commit;
 mod update_metadata;
+mod write_txn_markers;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -24,7 +42,7 @@ use std::sync::Arc;
 use super::Broker;
 use crate::network::{Reply, RequestContext};
 use crate::wire::messages::*;
-use crate::wire::{ApiKey, Bytes, Message};
+use crate::wire::{ApiKey, Bytes, ErrorCode, Message};
 pub(super) use fetch_session::FetchSessions;
 
 /// One row of the table.
@@ -64,10 +82,28 @@ apis! {
     LeaderAndIsr 0..=7 => leader_and_isr::handle(LeaderAndIsrRequest);
     StopReplica 0..=4 => stop_replica::handle(StopReplicaRequest);
     UpdateMetadata 0..=8 => update_metadata::handle(UpdateMetadataRequest);
+    OffsetCommit 0..=9 => offset_commit::handle(OffsetCommitRequest);
+    OffsetFetch 0..=9 => offset_fetch::handle(OffsetFetchRequest);
+    JoinGroup 0..=9 => join_group::handle(JoinGroupRequest);
+    Heartbeat 0..=4 => heartbeat::handle(HeartbeatRequest);
+    LeaveGroup 0..=5 => leave_group::handle(LeaveGroupRequest);
+    SyncGroup 0..=5 => sync_group::handle(SyncGroupRequest);
+    DescribeGroups 0..=5 => describe_groups::handle(DescribeGroupsRequest);
+    ListGroups 0..=5 => list_groups::handle(ListGroupsRequest);
     ApiVersions 0..=4 => api_versions::handle(ApiVersionsRequest);
     DeleteRecords 0..=2 => delete_records::handle(DeleteRecordsRequest);
     OffsetForLeaderEpoch 0..=4 => offset_for_leader_epoch::handle(OffsetForLeaderEpochRequest);
+    AddPartitionsToTxn 0..=5 => add_partitions_to_txn::handle(AddPartitionsToTxnRequest);
+    AddOffsetsToTxn 0..=4 => add_offsets_to_txn::handle(AddOffsetsToTxnRequest);
+    EndTxn 0..=4 => end_txn::handle(EndTxnRequest);
+    WriteTxnMarkers 0..=1 => write_txn_markers::handle(WriteTxnMarkersRequest);
+    TxnOffsetCommit 0..=4 => txn_offset_commit::handle(TxnOffsetCommitRequest);
+    DeleteGroups 0..=2 => delete_groups::handle(DeleteGroupsRequest);
+    OffsetDelete 0..=0 => offset_delete::handle(OffsetDeleteRequest);
     DescribeCluster 0..=1 => describe_cluster::handle(DescribeClusterRequest);
+    DescribeProducers 0..=0 => describe_producers::handle(DescribeProducersRequest);
+    DescribeTransactions 0..=0 => describe_transactions::handle(DescribeTransactionsRequest);
+    ListTransactions 0..=1 => list_transactions::handle(ListTransactionsRequest);
 }
 
 /// Finds the row of a request and lets its handler answer.
@@ -80,6 +116,15 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, body: Bytes)
         // Whoever asks this does not know our versions yet.
         ApiKey::ApiVersions => api_versions::unsupported_version(&context),
         _ => Reply::Close,
+    }
+}
+
+/// What a producer that was fenced is told: PRODUCER_FENCED from version `since` on, INVALID_PRODUCER_EPOCH before
+/// (KIP-588).
+fn fenced_as_of(version: i16, since: i16, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::PRODUCER_FENCED if version < since => ErrorCode::INVALID_PRODUCER_EPOCH,
+        error => error,
     }
 }
 

@@ -79,10 +79,9 @@ fn response(outcomes: Vec<(TopicPartition, ErrorCode)>, outcome: ErrorCode) -> O
             topics.push(OffsetCommitResponseTopic { name: partition.topic.to_string(), partitions: Vec::new() });
         }
         if let Some(topic) = topics.last_mut() {
-            topic.partitions.push(OffsetCommitResponsePartition {
-                partition_index: partition.partition,
-                error_code: error.0,
-            });
+            topic
+                .partitions
+                .push(OffsetCommitResponsePartition { partition_index: partition.partition, error_code: error.0 });
         }
     }
     OffsetCommitResponse { topics, ..Default::default() }

@@ -43,10 +43,9 @@ fn by_topic(mut outcomes: Vec<(TopicPartition, ErrorCode)>) -> Vec<OffsetDeleteR
             topics.push(OffsetDeleteResponseTopic { name: partition.topic.to_string(), partitions: Vec::new() });
         }
         if let Some(topic) = topics.last_mut() {
-            topic.partitions.push(OffsetDeleteResponsePartition {
-                partition_index: partition.partition,
-                error_code: error.0,
-            });
+            topic
+                .partitions
+                .push(OffsetDeleteResponsePartition { partition_index: partition.partition, error_code: error.0 });
         }
     }
     topics
