@@ -55,9 +55,12 @@ impl AdminConfig {
     /// Reads the keys of `properties`; `bootstrap_servers` wins over the key of that name.
     ///
     /// # Errors
-    /// `Config` for a value that a key does not take, `Start` for addresses that cannot be used.
+    /// `Config` for a value that a key does not take, `Client` for addresses that cannot be used.
     pub fn new(properties: &Properties, bootstrap_servers: Option<&str>) -> Result<AdminConfig, Error> {
         let settings = ClientSettings::check(Role::Admin, properties.iter()).map_err(|error| Error::Config(error.0))?;
+        for warning in settings.warnings() {
+            tracing::warn!(target: "org.apache.kafka.clients.admin.AdminClientConfig", "{warning}");
+        }
         refuse_other_protocols(&settings)?;
         let ms = |key, default| Duration::from_millis(settings.number(key, default) as u64);
         let request_timeout = ms("request.timeout.ms", 30_000);
@@ -71,11 +74,11 @@ impl AdminConfig {
         if api_timeout_lengthened && settings.get("default.api.timeout.ms").is_some() {
             let text = "The specified value of default.api.timeout.ms must be no smaller than the value of \
                         request.timeout.ms.";
-            return Err(Error::Start { cause: Box::new(Error::Config(text.to_owned())) });
+            return Err(Error::start(Error::Config(text.to_owned())));
         }
         default_api_timeout = default_api_timeout.max(request_timeout);
         let servers = bootstrap_servers.or(settings.get("bootstrap.servers")).unwrap_or_default();
-        let bootstrap_servers = parse_bootstrap(servers).map_err(|cause| Error::Start { cause: Box::new(cause) })?;
+        let bootstrap_servers = parse_bootstrap(servers).map_err(Error::start)?;
         let client_id = settings.get("client.id").map(str::trim).unwrap_or_default();
         Ok(AdminConfig {
             bootstrap_servers,

@@ -1,5 +1,7 @@
 //! Configurations of topics, brokers and other resources: read, and altered key by key.
 
+use std::collections::HashMap;
+
 use super::{Admin, Client, Error, To, join_all};
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs::{
@@ -160,9 +162,9 @@ impl Client {
         }
         let asked = by_broker(resources, ConfigResource::to);
         let asking = asked.iter().map(|(to, resources)| self.describe_configs_at(*to, resources, include_synonyms));
-        let mut answers = Vec::new();
+        let mut answers = HashMap::new();
         for part in join_all(asking.collect()).await {
-            answers.extend(part?);
+            answers.extend(part?.into_iter().map(|row| ((row.resource_type, row.resource_name.clone()), row)));
         }
         Ok(resources.iter().map(|resource| (resource.clone(), entries(&mut answers, resource))).collect())
     }
@@ -246,13 +248,13 @@ fn by_broker<T>(rows: &[T], to: impl Fn(&T) -> To) -> Vec<(To, Vec<&T>)> {
     parts
 }
 
-fn entries(answers: &mut [DescribeConfigsResult], resource: &ConfigResource) -> Result<Vec<ConfigEntry>, Error> {
-    let is_it = |answer: &&mut DescribeConfigsResult| {
-        answer.resource_type == resource.kind as i8 && answer.resource_name == resource.name
-    };
-    let answer = answers.iter_mut().find(is_it).ok_or_else(|| unanswered(resource))?;
-    Error::check(answer.error_code, answer.error_message.clone())?;
-    Ok(std::mem::take(&mut answer.configs).into_iter().map(|row| entry(row, resource.kind)).collect())
+fn entries(
+    answers: &mut HashMap<(i8, String), DescribeConfigsResult>,
+    resource: &ConfigResource,
+) -> Result<Vec<ConfigEntry>, Error> {
+    let answer = answers.remove(&(resource.kind as i8, resource.name.clone())).ok_or_else(|| unanswered(resource))?;
+    Error::check(answer.error_code, answer.error_message)?;
+    Ok(answer.configs.into_iter().map(|row| entry(row, resource.kind)).collect())
 }
 
 fn entry(row: DescribeConfigsResourceResult, kind: ResourceType) -> ConfigEntry {

@@ -15,11 +15,16 @@ pub enum Error {
     Disconnected(String),
     /// A key of the configuration has a value that it does not take.
     Config(String),
-    /// The client could not be set up.
-    Start { cause: Box<Error> },
+    /// The client could not do what it had to: be set up, or find brokers.
+    Client { message: String, cause: Box<Error> },
 }
 
 impl Error {
+    /// A client that could not be set up.
+    pub fn start(cause: Error) -> Error {
+        Error::Client { message: "Failed to create new KafkaAdminClient".to_owned(), cause: Box::new(cause) }
+    }
+
     /// The refusal `code`, with the broker's own text where it sent one (which may be empty, and is then kept so).
     pub fn api(code: impl Into<ErrorCode>, message: Option<String>) -> Error {
         let code = code.into();
@@ -46,7 +51,7 @@ impl Error {
             Error::Timeout { .. } => "org.apache.kafka.common.errors.TimeoutException".to_owned(),
             Error::Disconnected(_) => "org.apache.kafka.common.errors.DisconnectException".to_owned(),
             Error::Config(_) => "org.apache.kafka.common.config.ConfigException".to_owned(),
-            Error::Start { .. } => "org.apache.kafka.common.KafkaException".to_owned(),
+            Error::Client { .. } => "org.apache.kafka.common.KafkaException".to_owned(),
         }
     }
 
@@ -64,7 +69,7 @@ impl Error {
     fn cause(&self) -> Option<&Error> {
         match self {
             Error::Timeout { cause, .. } => cause.as_deref(),
-            Error::Start { cause } => Some(cause),
+            Error::Client { cause, .. } => Some(cause),
             _ => None,
         }
     }
@@ -73,9 +78,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Api { message, .. } | Error::Timeout { message, .. } => f.write_str(message),
+            Error::Api { message, .. } | Error::Timeout { message, .. } | Error::Client { message, .. } => {
+                f.write_str(message)
+            }
             Error::Disconnected(message) | Error::Config(message) => f.write_str(message),
-            Error::Start { .. } => f.write_str("Failed to create new KafkaAdminClient"),
         }
     }
 }

@@ -14,9 +14,13 @@ mod config;
 mod configs;
 mod connections;
 mod error;
+mod groups;
+mod records;
+mod routed;
 mod topics;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -31,6 +35,8 @@ pub use config::{AdminConfig, Backoff, BootstrapServer};
 pub use configs::{AlterConfigOp, ConfigEntry, ConfigOp, ConfigResource, ConfigSource, ConfigSynonym, ResourceType};
 pub use connections::Node;
 pub use error::Error;
+pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember};
+pub use records::{ListedOffset, OffsetSpec};
 pub use topics::{NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicListing};
 
 use crate::config::Properties;
@@ -82,13 +88,13 @@ impl Admin {
     /// Sets up a client; connects to nothing yet. `bootstrap_servers` wins over the key in `properties`.
     ///
     /// # Errors
-    /// `Config` and `Start`, for settings that cannot work.
+    /// `Config` and `Client`, for settings that cannot work.
     pub fn new(properties: &Properties, bootstrap_servers: Option<&str>) -> Result<Admin, Error> {
         let config = AdminConfig::new(properties, bootstrap_servers)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Error::Start { cause: Box::new(Error::Config(format!("start a runtime: {error}"))) })?;
+            .map_err(|error| Error::start(Error::Config(format!("start a runtime: {error}"))))?;
         if config.api_timeout_lengthened {
             tracing::warn!(
                 target: "org.apache.kafka.clients.admin.KafkaAdminClient",
@@ -339,11 +345,13 @@ fn screaming(name: &str) -> String {
 /// Partitions gathered by topic, both in the order in which they first appear.
 fn by_topic(partitions: &[TopicPartition]) -> Vec<(String, Vec<i32>)> {
     let mut topics: Vec<(String, Vec<i32>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for row in partitions {
-        match topics.iter_mut().find(|(topic, _)| **topic == *row.topic) {
-            Some((_, partitions)) => partitions.push(row.partition),
-            None => topics.push((row.topic.to_string(), vec![row.partition])),
+        let place = *places.entry(&row.topic).or_insert(topics.len());
+        if place == topics.len() {
+            topics.push((row.topic.to_string(), Vec::new()));
         }
+        topics[place].1.push(row.partition);
     }
     topics
 }

@@ -10,9 +10,17 @@ use crate::wire::messages::create_topics::{CreatableTopicResult, CreateTopicsReq
 use crate::wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
 };
+use crate::wire::messages::describe_groups::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
 use crate::wire::messages::describe_topic_partitions::{
     CursorResponse, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+};
+use crate::wire::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+use crate::wire::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
 };
 use crate::wire::messages::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -30,6 +38,8 @@ struct FakeBroker {
     not_controller: AtomicUsize,
     /// Hangs up instead of answering, so often.
     hang_up: AtomicUsize,
+    /// ListOffsets answers that another broker leads, and DescribeGroups that the group is being loaded, so often.
+    moving: AtomicUsize,
     /// What it was asked: API and version, but for ApiVersions.
     asked: Mutex<Vec<(ApiKey, i16)>>,
 }
@@ -87,6 +97,44 @@ impl FakeBroker {
                     ..Default::default()
                 });
                 Reply::now(context, &DescribeConfigsResponse { results: results.collect(), ..Default::default() })
+            }
+            ApiKey::ListOffsets => {
+                let request = ListOffsetsRequest::decode(body, version).unwrap();
+                let moving = FakeBroker::take(&self.moving);
+                let row = |row: &ListOffsetsPartition| ListOffsetsPartitionResponse {
+                    partition_index: row.partition_index,
+                    error_code: if moving { ErrorCode::NOT_LEADER_OR_FOLLOWER.0 } else { 0 },
+                    offset: 100 - row.timestamp,
+                    ..Default::default()
+                };
+                let topics = request.topics.iter().map(|topic| ListOffsetsTopicResponse {
+                    name: topic.name.clone(),
+                    partitions: topic.partitions.iter().map(row).collect(),
+                });
+                Reply::now(context, &ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
+            }
+            ApiKey::FindCoordinator => {
+                let request = FindCoordinatorRequest::decode(body, version).unwrap();
+                let row = |key| Coordinator { key, node_id: 7, ..Default::default() };
+                let coordinators = request.coordinator_keys.into_iter().map(row).collect();
+                Reply::now(context, &FindCoordinatorResponse { coordinators, node_id: 7, ..Default::default() })
+            }
+            ApiKey::DescribeGroups => {
+                let request = DescribeGroupsRequest::decode(body, version).unwrap();
+                let moving = FakeBroker::take(&self.moving);
+                let groups = request.groups.into_iter().map(|group_id| DescribedGroup {
+                    error_code: if moving { ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0 } else { 0 },
+                    group_state: "Stable".to_owned(),
+                    members: vec![DescribedGroupMember {
+                        member_assignment: Bytes::from_static(
+                            b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\x05\xff\xff\xff\xff",
+                        ),
+                        ..Default::default()
+                    }],
+                    group_id,
+                    ..Default::default()
+                });
+                Reply::now(context, &DescribeGroupsResponse { groups: groups.collect(), ..Default::default() })
             }
             _ => Reply::Close,
         }
@@ -222,6 +270,40 @@ fn described_partitions_are_put_together_from_pages() {
         });
         assert_eq!(shown.collect::<Vec<_>>(), [("b", vec![0], Some(vec![8])), ("a", vec![0, 1, 2], Some(vec![8]))]);
     });
+}
+
+#[test]
+fn partitions_are_asked_again_while_their_leaders_move() {
+    let serves = vec![(ApiKey::ListOffsets, 9)];
+    with_broker(
+        FakeBroker { serves, metadata_max: 12, moving: 2.into(), ..Default::default() },
+        async |client, broker| {
+            let wanted = [(TopicPartition::new("t", 0), OffsetSpec::Earliest)];
+            let found = client.list_offsets(&wanted, false).await;
+            assert_eq!(found[0].1.as_ref().unwrap().offset, 102);
+            let round = [(ApiKey::Metadata, 12), (ApiKey::ListOffsets, 9)];
+            assert_eq!(*broker.asked.lock().unwrap(), round.repeat(3));
+        },
+    );
+}
+
+#[test]
+fn groups_are_asked_again_while_their_coordinator_loads_them() {
+    for (find_coordinator, finds) in [(6, 1), (3, 2)] {
+        let serves = vec![(ApiKey::FindCoordinator, find_coordinator), (ApiKey::DescribeGroups, 5)];
+        let broker = FakeBroker { serves, metadata_max: 12, moving: 1.into(), ..Default::default() };
+        with_broker(broker, async |client, broker| {
+            let groups = client.describe_groups(&["g".to_owned(), "h".to_owned()]).await;
+            for (name, group) in ["g", "h"].into_iter().zip(&groups) {
+                let described = group.1.as_ref().unwrap();
+                assert_eq!((group.0.as_str(), described.state.as_str(), described.coordinator), (name, "Stable", 7));
+                assert_eq!(described.members[0].assignment, [TopicPartition::new("t", 5)]);
+            }
+            let asked = broker.asked.lock().unwrap();
+            let find_asked = asked.iter().filter(|(api, _)| *api == ApiKey::FindCoordinator).count();
+            assert_eq!(find_asked, finds * 2, "{asked:?}");
+        });
+    }
 }
 
 #[test]

@@ -400,12 +400,13 @@ impl Wanted<'_> {
 /// Parts the names that a request can carry from those it cannot.
 fn representable<T>(names: &[String]) -> (Vec<String>, PerTopic<T>) {
     let mut sendable = Vec::new();
+    let mut seen = HashSet::new();
     let mut refused = Vec::new();
     for name in names {
         if name.is_empty() {
             let message = format!("The given topic name '{name}' cannot be represented in a request.");
             refused.push((name.clone(), Err(Error::Api { code: ErrorCode::INVALID_TOPIC_EXCEPTION, message })));
-        } else if !sendable.contains(name) {
+        } else if seen.insert(name) {
             sendable.push(name.clone());
         }
     }
