@@ -193,3 +193,6 @@ impl<const N: usize> DiskIndex<N> {
         Ok((low + count, if count > 0 { Some(block[count - 1]) } else { below }))
     }
 }
+
+#[cfg(test)]
+mod tests;

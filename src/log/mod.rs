@@ -34,6 +34,10 @@ mod time_index;
 mod transaction_index;
 
 #[cfg(test)]
+mod apache;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -51,7 +55,7 @@ pub use error::{Error, RecordError};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
 pub use log_dir::{LogDir, MetaProperties};
 pub use manager::{LogManager, LogManagerOptions};
-pub use producer_state::{AppendOrigin, BatchMetadata, ProducerEntry};
+pub use producer_state::{AppendOrigin, BatchMetadata, ProducerEntry, RecentBatches};
 pub use read::{FileRange, FoundOffset, ReadInfo, UpperBound};
 pub use transaction_index::AbortedTxn;
 
@@ -119,6 +123,8 @@ impl Log {
         let loaded = recovery::load(&path, &config, options).map_err(storage)?;
         let topic_id = log_dir::read_partition_metadata(&path)?.unwrap_or(Uuid::ZERO);
         let high_watermark = high_watermark.unwrap_or(0).clamp(loaded.log_start_offset, loaded.log_end_offset);
+        let mut producers = loaded.producers;
+        producers.forget_replicated(high_watermark);
         let state = State {
             path,
             topic_id,
@@ -128,7 +134,7 @@ impl Log {
             high_watermark,
             recovery_point: loaded.recovery_point,
             last_flush_ms: options.now_ms,
-            producers: loaded.producers,
+            producers,
             snapshots: loaded.snapshots,
             leader_epochs: loaded.leader_epochs,
             tail: Tail::default(),

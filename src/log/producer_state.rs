@@ -14,7 +14,7 @@
 //!
 //! Source: `ProducerStateManager`, `ProducerStateEntry`, `ProducerAppendInfo`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::Error;
 use crate::wire::batch::{Batch, ControlRecordType, NO_PRODUCER_EPOCH, NO_SEQUENCE};
@@ -38,7 +38,7 @@ pub enum AppendOrigin {
 }
 
 /// One remembered batch of a producer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchMetadata {
     pub last_sequence: i32,
     pub last_offset: i64,
@@ -58,14 +58,43 @@ impl BatchMetadata {
     }
 }
 
+/// A producer's last batches, oldest first. No heap: entries are copied for every append.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentBatches {
+    batches: [BatchMetadata; BATCHES],
+    len: usize,
+}
+
+impl RecentBatches {
+    pub fn iter(&self) -> impl Iterator<Item = &BatchMetadata> {
+        self.batches[..self.len].iter()
+    }
+
+    pub fn last(&self) -> Option<&BatchMetadata> {
+        self.batches[..self.len].last()
+    }
+
+    fn push(&mut self, batch: BatchMetadata) {
+        if self.len == BATCHES {
+            self.batches.rotate_left(1);
+            self.len -= 1;
+        }
+        self.batches[self.len] = batch;
+        self.len += 1;
+    }
+
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
 /// What is known of one producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerEntry {
     pub producer_id: i64,
     /// -1: none seen yet.
     pub epoch: i16,
-    /// Oldest first, at most five.
-    pub batches: VecDeque<BatchMetadata>,
+    pub batches: RecentBatches,
     /// -1: no marker seen.
     pub coordinator_epoch: i32,
     pub last_timestamp: i64,
@@ -77,7 +106,7 @@ impl ProducerEntry {
         ProducerEntry {
             producer_id,
             epoch: NO_PRODUCER_EPOCH,
-            batches: VecDeque::new(),
+            batches: RecentBatches::default(),
             coordinator_epoch: -1,
             last_timestamp: -1,
             current_txn_first_offset: None,
@@ -86,12 +115,12 @@ impl ProducerEntry {
 
     /// The last record's sequence number; -1 if the producer has written none in this epoch.
     pub fn last_sequence(&self) -> i32 {
-        self.batches.back().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
+        self.batches.last().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
     }
 
     /// The last record's offset; -1 if there is none.
     pub fn last_offset(&self) -> i64 {
-        self.batches.back().map_or(-1, |batch| batch.last_offset)
+        self.batches.last().map_or(-1, |batch| batch.last_offset)
     }
 
     /// The remembered batch that this one repeats: same epoch, first and last sequence.
@@ -233,10 +262,7 @@ impl ProducerState {
         }
         entry.set_epoch(epoch);
         entry.last_timestamp = batch.max_timestamp();
-        if entry.batches.len() == BATCHES {
-            entry.batches.pop_front();
-        }
-        entry.batches.push_back(BatchMetadata {
+        entry.batches.push(BatchMetadata {
             last_sequence: batch.last_sequence(),
             last_offset: base_offset + i64::from(batch.last_offset_delta()),
             offset_delta: batch.last_offset_delta(),
@@ -307,7 +333,7 @@ impl ProducerState {
         let mut entries: Vec<&ProducerEntry> = self.producers.values().collect();
         entries.sort_by_key(|entry| entry.producer_id);
         for entry in entries {
-            let last = entry.batches.back();
+            let last = entry.batches.last();
             out.extend_from_slice(&entry.producer_id.to_be_bytes());
             out.extend_from_slice(&entry.epoch.to_be_bytes());
             out.extend_from_slice(&entry.last_sequence().to_be_bytes());
@@ -372,7 +398,7 @@ fn decode_entry(chunk: &[u8; ENTRY]) -> ProducerEntry {
     entry.coordinator_epoch = int(34);
     entry.current_txn_first_offset = Some(long(38)).filter(|offset| *offset >= 0);
     if last_offset >= 0 {
-        entry.batches.push_back(BatchMetadata { last_sequence, last_offset, offset_delta: int(22), timestamp });
+        entry.batches.push(BatchMetadata { last_sequence, last_offset, offset_delta: int(22), timestamp });
     }
     entry
 }

@@ -1,1 +1,143 @@
+use super::super::tests::{batch, create, open, values};
 use super::*;
+use crate::log::AppendOrigin;
+
+fn options(dirs: Vec<PathBuf>, broker_id: i32, cluster_id: &str) -> LogManagerOptions<'static> {
+    LogManagerOptions {
+        dirs,
+        broker_id,
+        cluster_id: cluster_id.into(),
+        config_of: &|_| LogConfig::default(),
+        recovery_threads_per_dir: 2,
+        now_ms: 0,
+    }
+}
+
+#[test]
+fn a_second_broker_is_kept_out_until_the_first_has_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = LogManager::open(options(vec![dir.path().into()], 0, "c")).unwrap();
+    let error = LogManager::open(options(vec![dir.path().into()], 0, "c")).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Failed to acquire lock on file .lock in {}. A Kafka instance in another process or thread is using this \
+             directory.",
+            dir.path().display()
+        )
+    );
+    first.shutdown(0);
+    assert!(!dir.path().join(".lock").exists());
+    assert!(dir.path().join(".kafka_cleanshutdown").exists());
+    let second = LogManager::open(options(vec![dir.path().into()], 0, "c")).unwrap();
+    assert!(!dir.path().join(".kafka_cleanshutdown").exists());
+    drop(second);
+    LogManager::open(options(vec![dir.path().into()], 0, "c")).expect("a lock does not outlive its holder");
+}
+
+#[test]
+fn a_dir_of_another_broker_or_cluster_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(LogManager::open(options(vec![dir.path().into()], 4, "mine")).unwrap());
+    let meta = MetaProperties::read(dir.path()).unwrap().unwrap();
+    assert_eq!(meta, MetaProperties { broker_id: Some(4), cluster_id: Some("mine".into()) });
+    let error = LogManager::open(options(vec![dir.path().into()], 5, "mine")).err().unwrap();
+    assert!(matches!(error, Error::InconsistentBrokerId { configured: 5, stored: 4, .. }), "{error}");
+    let error = LogManager::open(options(vec![dir.path().into()], 4, "other")).err().unwrap();
+    assert!(matches!(error, Error::InconsistentClusterId { .. }), "{error}");
+    fs::write(dir.path().join("meta.properties"), "version=9\n").unwrap();
+    assert!(matches!(MetaProperties::read(dir.path()), Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn partitions_go_where_the_fewest_are_and_are_found_again() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dirs = vec![a.path().to_owned(), b.path().to_owned()];
+    let manager = LogManager::open(options(dirs.clone(), 0, "c")).unwrap();
+    for partition in 0..10 {
+        let log = manager.create_log("many", partition, Uuid([1; 16]), LogConfig::default(), 0).unwrap();
+        log.append_as_leader(&mut batch(&["x"]), 0, AppendOrigin::Client, 0).unwrap();
+        log.update_high_watermark(1);
+    }
+    for dir in [&a, &b] {
+        assert_eq!(fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count(), 5);
+    }
+    manager.shutdown(0);
+    let manager = LogManager::open(options(dirs, 0, "c")).unwrap();
+    assert_eq!(manager.all_logs().len(), 10);
+    assert!(manager.all_logs().iter().all(|log| log.high_watermark() == 1 && log.topic_id() == Uuid([1; 16])));
+    let error = manager.create_log("many", 0, Uuid([2; 16]), LogConfig::default(), 0).unwrap_err();
+    assert!(matches!(error, Error::InconsistentTopicId { .. }));
+}
+
+#[test]
+fn a_deleted_partition_is_gone_at_once_and_its_files_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig::default();
+    let manager = open(dir.path(), &config);
+    let log = create(&manager, &config);
+    log.append_as_leader(&mut batch(&["old", "old", "old"]), 0, AppendOrigin::Client, 0).unwrap();
+    log.update_high_watermark(3);
+    log.flush(0).unwrap();
+    manager.checkpoint_recovery_points();
+    manager.delete_log(log.topic_partition(), 0).unwrap();
+    assert!(manager.log(log.topic_partition()).is_none());
+    let error = log.append_as_leader(&mut batch(&["late"]), 0, AppendOrigin::Client, 0).unwrap_err();
+    assert!(matches!(error, Error::Storage { .. }));
+    assert!(!log.log_dir().is_offline(), "who still holds the log has not broken the disk");
+
+    drop(log);
+
+    // Its namesake must not inherit its offsets, not even when the broker crashes before the next checkpoint.
+    let log = create(&manager, &config);
+    assert_eq!(log.log_end_offset(), 0);
+    log.append_as_leader(&mut batch(&["new"]), 0, AppendOrigin::Client, 0).unwrap();
+    manager.delete_expired_files(59_999);
+    let folders = || fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(folders(), 2);
+    drop((log, manager));
+    let manager = open(dir.path(), &config);
+    let log = manager.log(&TopicPartition::new("t", 0)).unwrap();
+    assert_eq!(values(&log, 0, 1000), [(0, "new".to_owned())]);
+    assert_eq!(log.recovery_point(), 0);
+    manager.delete_expired_files(60_000);
+    assert_eq!(folders(), 1);
+}
+
+#[test]
+fn names_of_deleted_folders_fit() {
+    let long = TopicPartition::new("x".repeat(249), 12345);
+    assert_eq!(deleted_name(&long).len(), 255);
+    assert!(deleted_name(&long).ends_with("-delete"));
+    assert_ne!(deleted_name(&long), deleted_name(&long));
+    assert_eq!(deleted_name(&TopicPartition::new("t", 0)).len(), 3 + 1 + 32 + 7);
+}
+
+#[test]
+fn folders_are_partitions_if_their_names_say_so() {
+    assert_eq!(parse_folder("a-b-10"), Some(TopicPartition::new("a-b", 10)));
+    for name in ["a", "a-", "-1", "a-x", "a--1", "a-99999999999"] {
+        assert_eq!(parse_folder(name).filter(|tp| name != "a--1" || &*tp.topic != "a-"), None, "{name}");
+    }
+}
+
+#[test]
+fn a_failed_disk_takes_its_dir_offline_and_spares_the_others() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dirs = vec![a.path().to_owned(), b.path().to_owned()];
+    let manager = LogManager::open(options(dirs, 0, "c")).unwrap();
+    let logs: Vec<_> =
+        (0..2).map(|p| manager.create_log("t", p, Uuid([1; 16]), LogConfig::default(), 0).unwrap()).collect();
+    let failing = logs[0].log_dir().path().join("t-0");
+    fs::remove_dir_all(&failing).unwrap();
+    // The first append must write the leader epoch, and finds no folder.
+    let error = logs[0].append_as_leader(&mut batch(&["x"]), 0, AppendOrigin::Client, 0).unwrap_err();
+    assert!(matches!(&error, Error::Storage { dir, .. } if dir == logs[0].log_dir().path()), "{error}");
+    assert!(logs[0].log_dir().is_offline());
+    assert!(matches!(logs[0].read(0, 1, super::super::UpperBound::LogEnd, true), Err(Error::Storage { .. })));
+    logs[1].append_as_leader(&mut batch(&["x"]), 0, AppendOrigin::Client, 0).unwrap();
+    let next = manager.create_log("t", 2, Uuid([1; 16]), LogConfig::default(), 0).unwrap();
+    assert_eq!(next.log_dir().path(), logs[1].log_dir().path());
+    manager.shutdown(0);
+    assert!(!failing.parent().unwrap().join(".kafka_cleanshutdown").exists());
+}
