@@ -249,6 +249,11 @@ impl BrokerConfig {
         text
     }
 
+    /// The dynamic values: those for all brokers, and those for this one.
+    pub fn dynamic_values(&self) -> (&BTreeMap<String, String>, &BTreeMap<String, String>) {
+        (&self.layers.cluster, &self.layers.broker)
+    }
+
     pub(super) fn layers(&self) -> &Layers {
         &self.layers
     }
