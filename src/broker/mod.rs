@@ -3,6 +3,8 @@
 //! [`apis`] answers requests.
 
 mod apis;
+mod config_changes;
+mod config_resource;
 mod error;
 mod groups;
 mod internal_topic;
@@ -11,6 +13,7 @@ mod registration;
 mod registry_offsets;
 mod start;
 mod topic_configs;
+mod topic_creation;
 mod transactions;
 
 use std::net::SocketAddr;
@@ -29,6 +32,7 @@ use crate::network::{Handler, Peer, Reply, RequestContext};
 use crate::registry::{Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
 use crate::transaction::TransactionCoordinator;
+use crate::transaction::producer_ids::ProducerIds;
 use crate::wire::messages::ControlledShutdownRequest;
 use crate::wire::{Bytes, ErrorCode};
 use apis::FetchSessions;
@@ -59,6 +63,7 @@ pub struct Broker {
     /// earlier registration are refused.
     pub(crate) registered: watch::Sender<i64>,
     pub(crate) controller: Controller,
+    pub(crate) producer_ids: ProducerIds,
     fetch_sessions: Mutex<FetchSessions>,
     started: Instant,
     running: Mutex<Running>,

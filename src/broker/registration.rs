@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::{Broker, Error, wall_ms};
 use crate::config::Endpoint;
+use crate::registry;
 use crate::registry::session::{CreateMode, Op, OpResult};
 use crate::registry::znodes::{BROKER_IDS, BrokerEndpoint, BrokerRegistration};
-use crate::registry;
 
 /// Pause before a registration that failed is tried again.
 const RETRY_BACKOFF: Duration = Duration::from_millis(500);

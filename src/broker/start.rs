@@ -21,6 +21,7 @@ use crate::registry::session::CreateMode;
 use crate::registry::znodes::{ClusterId, ConfigEntity, EntityConfig, PERSISTENT_PATHS};
 use crate::registry::{self, Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
+use crate::transaction::producer_ids::ProducerIds;
 use crate::wire::Uuid;
 
 /// How often flushes that are due, and files that are deleted, are looked for.
@@ -62,6 +63,7 @@ impl Broker {
         let slots = config.max_incremental_fetch_session_cache_slots.max(0) as usize;
         let config = watch::Sender::new(config);
         let controller = Controller::start(broker_id, config.subscribe(), session.clone(), registered.subscribe());
+        let producer_ids = ProducerIds::new(broker_id, metadata.clone(), config.subscribe(), registered.subscribe());
         let addresses = listeners.iter().map(|listener| (listener.name().to_owned(), listener.local_addr())).collect();
         let stop = watch::Sender::new(false);
         let broker = Arc::new(Broker {
@@ -77,6 +79,7 @@ impl Broker {
             transactions,
             registered,
             controller,
+            producer_ids,
             fetch_sessions: Mutex::new(FetchSessions::new(slots)),
             started,
             running: Mutex::new(Running {
@@ -125,6 +128,7 @@ impl Broker {
             tokio::spawn(self.groups.clone().run()),
             tokio::spawn(self.transactions.clone().run()),
             tokio::spawn(super::isr::send_proposals(self.clone(), proposals)),
+            tokio::spawn(super::config_changes::follow(self.clone())),
             every(
                 HOUSEKEEPING,
                 HOUSEKEEPING,

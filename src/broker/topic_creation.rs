@@ -358,7 +358,8 @@ fn internal_topic(config: &BrokerConfig, name: &str) -> CreatableTopic {
                 ("min.insync.replicas", config.transaction_state_log_min_isr.to_string()),
                 ("unclean.leader.election.enable", "false".to_owned()),
             ];
-            configs.extend(rows.map(|(name, value)| CreatableTopicConfig { name: name.to_owned(), value: Some(value) }));
+            configs
+                .extend(rows.map(|(name, value)| CreatableTopicConfig { name: name.to_owned(), value: Some(value) }));
             let replication_factor = config.transaction_state_log_replication_factor;
             (config.transaction_state_log_num_partitions, replication_factor, configs)
         }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Transactions: [`TransactionCoordinator`] owns the transactional ids whose partition of `__transaction_state` this
 //! broker leads. What a transactional id is and does stands in [`state`], pure; here is what it takes to do it: the
 //! log, the clock, and the markers that end a transaction in every partition it wrote to.
@@ -9,10 +8,7 @@
 //! order in the log is the order of decisions.
 
 mod markers;
-=======
-//! Transactions.
 pub mod producer_ids;
->>>>>>> d47dbd9 (wip: handlers)
 pub mod records;
 pub mod state;
 

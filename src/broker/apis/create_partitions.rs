@@ -179,7 +179,8 @@ fn check_assignment(
             ));
         }
     }
-    let odd: Vec<(i32, i32)> = (old..).zip(rows).filter(|(_, ids)| ids.len() != factor).map(|(p, ids)| (p, ids.len() as i32)).collect();
+    let odd: Vec<(i32, i32)> =
+        (old..).zip(rows).filter(|(_, ids)| ids.len() != factor).map(|(p, ids)| (p, ids.len() as i32)).collect();
     if odd.is_empty() {
         return Ok(());
     }

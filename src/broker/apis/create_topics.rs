@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::broker::topic_creation::{NewTopic, Refusal, has_leaders, timeout_of, wait_for_metadata};
 use crate::config::describe_topic;
 use crate::network::{Reply, RequestContext, Response};
+use crate::replication::ClusterMetadata;
 use crate::wire::messages::create_topics::{CreatableTopicConfigs, CreatableTopicResult};
 use crate::wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use crate::wire::{ErrorCode, Uuid};
@@ -53,10 +54,10 @@ async fn create(broker: &Broker, request: &CreateTopicsRequest) -> Vec<Creatable
     if request.validate_only {
         return results;
     }
-    let all_led = wait_for_metadata(broker, timeout_of(request.timeout_ms), |cluster| {
+    let are_led = |cluster: &ClusterMetadata| {
         created.iter().all(|(_, topic, partitions)| has_leaders(cluster, topic, *partitions))
-    });
-    let in_time = !created.is_empty() && request.timeout_ms > 0 && all_led.await;
+    };
+    let in_time = request.timeout_ms > 0 && wait_for_metadata(broker, timeout_of(request.timeout_ms), are_led).await;
     if !in_time {
         let cluster = broker.metadata.current();
         for (at, topic, partitions) in created {

@@ -77,9 +77,8 @@ async fn delete(broker: &Broker, timeout_ms: i32, results: &mut [DeletableTopicR
     }
     let timeout = timeout_of(timeout_ms);
     let is_gone = |topic: &Arc<str>| !broker.metadata.current().topics.contains_key(topic);
-    let all_gone = wait_for_metadata(broker, timeout, |cluster| {
-        wished.iter().all(|topic| !cluster.topics.contains_key(topic))
-    });
+    let all_gone =
+        wait_for_metadata(broker, timeout, |cluster| wished.iter().all(|topic| !cluster.topics.contains_key(topic)));
     if timeout_ms > 0 && all_gone.await {
         let rest = timeout.saturating_sub(began.elapsed());
         // Kafka answers here already; then creating a topic of that name again fails for some time.

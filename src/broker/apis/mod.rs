@@ -6,10 +6,18 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod allocate_producer_ids;
+mod alter_configs;
+mod alter_partition;
 mod api_versions;
+mod controlled_shutdown;
+mod create_partitions;
+mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
 mod describe_producers;
 mod describe_transactions;
@@ -17,6 +25,7 @@ mod end_txn;
 mod fetch;
 mod fetch_session;
 mod heartbeat;
+mod incremental_alter_configs;
 mod join_group;
 mod leader_and_isr;
 mod leaders;
@@ -82,6 +91,7 @@ apis! {
     LeaderAndIsr 0..=7 => leader_and_isr::handle(LeaderAndIsrRequest);
     StopReplica 0..=4 => stop_replica::handle(StopReplicaRequest);
     UpdateMetadata 0..=8 => update_metadata::handle(UpdateMetadataRequest);
+    ControlledShutdown 0..=3 => controlled_shutdown::handle(ControlledShutdownRequest);
     OffsetCommit 0..=9 => offset_commit::handle(OffsetCommitRequest);
     OffsetFetch 0..=9 => offset_fetch::handle(OffsetFetchRequest);
     JoinGroup 0..=9 => join_group::handle(JoinGroupRequest);
@@ -91,6 +101,8 @@ apis! {
     DescribeGroups 0..=5 => describe_groups::handle(DescribeGroupsRequest);
     ListGroups 0..=5 => list_groups::handle(ListGroupsRequest);
     ApiVersions 0..=4 => api_versions::handle(ApiVersionsRequest);
+    CreateTopics 0..=7 => create_topics::handle(CreateTopicsRequest);
+    DeleteTopics 0..=6 => delete_topics::handle(DeleteTopicsRequest);
     DeleteRecords 0..=2 => delete_records::handle(DeleteRecordsRequest);
     OffsetForLeaderEpoch 0..=4 => offset_for_leader_epoch::handle(OffsetForLeaderEpochRequest);
     AddPartitionsToTxn 0..=5 => add_partitions_to_txn::handle(AddPartitionsToTxnRequest);
@@ -98,12 +110,18 @@ apis! {
     EndTxn 0..=4 => end_txn::handle(EndTxnRequest);
     WriteTxnMarkers 0..=1 => write_txn_markers::handle(WriteTxnMarkersRequest);
     TxnOffsetCommit 0..=4 => txn_offset_commit::handle(TxnOffsetCommitRequest);
+    DescribeConfigs 0..=4 => describe_configs::handle(DescribeConfigsRequest);
+    AlterConfigs 0..=2 => alter_configs::handle(AlterConfigsRequest);
+    CreatePartitions 0..=3 => create_partitions::handle(CreatePartitionsRequest);
     DeleteGroups 0..=2 => delete_groups::handle(DeleteGroupsRequest);
+    IncrementalAlterConfigs 0..=1 => incremental_alter_configs::handle(IncrementalAlterConfigsRequest);
     OffsetDelete 0..=0 => offset_delete::handle(OffsetDeleteRequest);
+    AlterPartition 0..=3 => alter_partition::handle(AlterPartitionRequest);
     DescribeCluster 0..=1 => describe_cluster::handle(DescribeClusterRequest);
     DescribeProducers 0..=0 => describe_producers::handle(DescribeProducersRequest);
     DescribeTransactions 0..=0 => describe_transactions::handle(DescribeTransactionsRequest);
     ListTransactions 0..=1 => list_transactions::handle(ListTransactionsRequest);
+    AllocateProducerIds 0..=0 => allocate_producer_ids::handle(AllocateProducerIdsRequest);
 }
 
 /// Finds the row of a request and lets its handler answer.
