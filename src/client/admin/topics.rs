@@ -286,15 +286,18 @@ impl Client {
             let response =
                 self.send_in(&mut call, To::Controller, first..=*CreateTopicsRequest::VERSIONS.end(), request);
             let response = response.await.map_err(|error| match error.code() {
-                Some(ErrorCode::UNSUPPORTED_VERSION) if first == 4 => Error::Api {
-                    code: ErrorCode::UNSUPPORTED_VERSION,
-                    message: format!(
-                        "Creating topics with default partitions/replication factor are only supported in \
+                // The broker has the API, but only in versions that carry no defaults.
+                Some(ErrorCode::UNSUPPORTED_VERSION) if first == 4 && error.to_string().contains("range") => {
+                    Error::Api {
+                        code: ErrorCode::UNSUPPORTED_VERSION,
+                        message: format!(
+                            "Creating topics with default partitions/replication factor are only supported in \
                          CreateTopicRequest version 4+. The following topics need values for partitions and replicas: \
                          [{}]",
-                        with_defaults.join(", ")
-                    ),
-                },
+                            with_defaults.join(", ")
+                        ),
+                    }
+                }
                 _ => error,
             })?;
             let answered = response.topics.into_iter().map(|topic| {
