@@ -39,11 +39,10 @@ pub(super) enum Search<const N: usize> {
 }
 
 impl<const N: usize> IndexFile<N> {
-    /// A new, empty index and its file.
+    /// A new, empty index and its file. The file is not kept open: most partitions never write that much.
     pub fn create(dir: &Path, base_offset: i64, suffix: &'static str) -> io::Result<IndexFile<N>> {
-        let path = dir.join(file_name(base_offset, suffix));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(IndexFile { base_offset, suffix, file: Some(Arc::new(file)), on_disk: 0, pending: Vec::new() })
+        File::create(dir.join(file_name(base_offset, suffix)))?;
+        Ok(IndexFile { base_offset, suffix, file: None, on_disk: 0, pending: Vec::new() })
     }
 
     /// The index of an existing segment; None if there is no file, or its size is no multiple of an entry's.
@@ -102,7 +101,20 @@ impl<const N: usize> IndexFile<N> {
 
     pub fn sync(&mut self, dir: &Path) -> io::Result<()> {
         self.write_pending(dir)?;
-        self.file(dir)?.sync_data()
+        if self.on_disk == 0 {
+            return Ok(());
+        }
+        let open = self.file.is_some();
+        self.file(dir)?.sync_data()?;
+        if !open {
+            self.file = None;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the file; the next who needs it opens it again.
+    pub fn release(&mut self) {
+        self.file = None;
     }
 
     pub fn last(&mut self, dir: &Path) -> io::Result<Option<[u8; N]>> {

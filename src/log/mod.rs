@@ -34,10 +34,6 @@ mod time_index;
 mod transaction_index;
 
 #[cfg(test)]
-mod apache;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -392,8 +388,12 @@ impl Log {
         Ok(to)
     }
 
-    /// Turns an I/O error into this room's, and takes the log dir offline.
+    /// Turns an I/O error into this room's, and takes the log dir offline; but not for bytes that are no batches, where
+    /// the disk works and only a reader of these bytes is in trouble.
     fn failed(&self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::InvalidData {
+            return Error::CorruptBatch(format!("{}: {error}", self.topic_partition));
+        }
         self.log_dir.fail(&error);
         Error::storage(self.log_dir.path(), error)
     }

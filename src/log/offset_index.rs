@@ -47,6 +47,7 @@ impl OffsetIndex {
         let mut index = OffsetIndex { base_offset, file };
         // Apache's own check, which also meets its files of zeros that a crash leaves behind.
         let sane = index.last(dir)?.is_none_or(|last| last.offset > base_offset && last.position < log_size);
+        index.file.release();
         Ok(sane.then_some(index))
     }
 

@@ -1,3 +1,6 @@
+mod apache;
+mod model;
+
 use std::path::Path;
 
 use super::*;
@@ -539,4 +542,21 @@ fn readers_and_a_writer_do_not_get_in_each_others_way() {
             reader.join().unwrap();
         }
     });
+}
+
+#[test]
+fn rotten_bytes_trouble_their_readers_only() {
+    let (dir, _manager, log) = fresh(&LogConfig::default());
+    for _ in 0..3 {
+        append(&log, &["x"], 0);
+    }
+    let path = dir.path().join("t-0/00000000000000000000.log");
+    let mut bytes = fs::read(&path).unwrap();
+    let size = bytes.len() / 3;
+    bytes[size + 8] = 0xff;
+    fs::write(&path, &bytes).unwrap();
+    log.state.lock().tail.reset();
+    assert!(matches!(log.read(2, 1000, UpperBound::LogEnd, true), Err(Error::CorruptBatch(_))));
+    assert!(!log.log_dir().is_offline());
+    append(&log, &["x"], 0);
 }

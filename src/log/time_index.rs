@@ -48,6 +48,7 @@ impl TimeIndex {
         let last = index.last(dir)?;
         // Apache leaves a file of zeros when it crashes, and an entry (0, base) is what zeros decode to.
         let sane = last.is_none_or(|last| last.timestamp > 0 && last.offset >= base_offset);
+        index.file.release();
         Ok(sane.then_some(index))
     }
 

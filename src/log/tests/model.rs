@@ -6,8 +6,8 @@ use std::env;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use super::tests::{create, open, values};
-use super::*;
+use super::{create, open, values};
+use crate::log::*;
 use crate::wire::batch::{BatchBuilder, Compression};
 
 /// SplitMix64: small, and the same everywhere.

@@ -3,8 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
-use super::tests::open;
-use super::*;
+use super::open;
+use crate::log::*;
 use crate::wire::batch::{Batch, BatchBuilder, Compression, ControlRecordType, Header, end_transaction_marker};
 
 /// Writes a log dir for Apache's tools to read, if `OTTLA_LOG_OUT` names a folder. Producers, transactions, all codecs,
