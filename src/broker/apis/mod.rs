@@ -24,8 +24,10 @@ mod describe_transactions;
 mod end_txn;
 mod fetch;
 mod fetch_session;
+mod find_coordinator;
 mod heartbeat;
 mod incremental_alter_configs;
+mod init_producer_id;
 mod join_group;
 mod leader_and_isr;
 mod leaders;
@@ -94,6 +96,7 @@ apis! {
     ControlledShutdown 0..=3 => controlled_shutdown::handle(ControlledShutdownRequest);
     OffsetCommit 0..=9 => offset_commit::handle(OffsetCommitRequest);
     OffsetFetch 0..=9 => offset_fetch::handle(OffsetFetchRequest);
+    FindCoordinator 0..=6 => find_coordinator::handle(FindCoordinatorRequest);
     JoinGroup 0..=9 => join_group::handle(JoinGroupRequest);
     Heartbeat 0..=4 => heartbeat::handle(HeartbeatRequest);
     LeaveGroup 0..=5 => leave_group::handle(LeaveGroupRequest);
@@ -104,6 +107,7 @@ apis! {
     CreateTopics 0..=7 => create_topics::handle(CreateTopicsRequest);
     DeleteTopics 0..=6 => delete_topics::handle(DeleteTopicsRequest);
     DeleteRecords 0..=2 => delete_records::handle(DeleteRecordsRequest);
+    InitProducerId 0..=5 => init_producer_id::handle(InitProducerIdRequest);
     OffsetForLeaderEpoch 0..=4 => offset_for_leader_epoch::handle(OffsetForLeaderEpochRequest);
     AddPartitionsToTxn 0..=5 => add_partitions_to_txn::handle(AddPartitionsToTxnRequest);
     AddOffsetsToTxn 0..=4 => add_offsets_to_txn::handle(AddOffsetsToTxnRequest);
