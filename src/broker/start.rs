@@ -18,12 +18,15 @@ use crate::controller::Controller;
 use crate::log::{LogManager, LogManagerOptions};
 use crate::network::{self, Limits, Listener};
 use crate::registry::session::CreateMode;
-use crate::registry::znodes::{ClusterId, ConfigEntity, EntityConfig, PERSISTENT_PATHS};
+use crate::registry::znodes::{ClusterId, ConfigEntity, DELETE_TOPICS, EntityConfig, PERSISTENT_PATHS, TOPICS};
 use crate::registry::{self, Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
 use crate::transaction::producer_ids::ProducerIds;
 use crate::wire::Uuid;
 
+/// How long a start waits for the controller. When another broker is the controller, and has died, its session has to
+/// end first: 18 s by default.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often flushes that are due, and files that are deleted, are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -109,9 +112,23 @@ impl Broker {
 
     /// Registers, and waits until the controller has told of the cluster.
     async fn join_cluster(self: &Arc<Broker>) -> Result<(), Error> {
+        let topics = self.registered_topics().await?;
         super::registration::start(self).await?;
-        self.metadata.wait_for(|cluster| cluster.is_alive(self.id)).await;
+        let knows_all = self.metadata.wait_for(|cluster| {
+            cluster.is_alive(self.id) && topics.iter().all(|topic| cluster.topics.contains_key(topic.as_str()))
+        });
+        if tokio::time::timeout(METADATA_TIMEOUT, knows_all).await.is_err() {
+            // A controller that is busy, or one that cannot reach us: clients will find out, and ask again.
+            tracing::warn!("the controller has not told of all topics yet");
+        }
         Ok(())
+    }
+
+    /// The topics that the controller is going to tell of.
+    async fn registered_topics(&self) -> Result<Vec<String>, Error> {
+        let (mut topics, deleted) = tokio::try_join!(self.session.children(TOPICS), self.session.children(DELETE_TOPICS))?;
+        topics.retain(|topic| !deleted.contains(topic));
+        Ok(topics)
     }
 
     /// Starts what is done by the clock.

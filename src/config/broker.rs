@@ -179,6 +179,7 @@ broker_config! {
     transaction_abort_timed_out_transaction_cleanup_interval_ms: i32,
     transaction_max_timeout_ms: i32,
     transaction_remove_expired_transaction_cleanup_interval_ms: i32,
+    transaction_partition_verification_enable: bool,
     transaction_state_log_min_isr: i32,
     transaction_state_log_num_partitions: i32,
     transaction_state_log_replication_factor: i16,

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::broker::Broker;
-use crate::network::{Reply, RequestContext};
+use crate::broker::topic_creation::check_name;
+use crate::network::{Reply, RequestContext, Response};
 use crate::replication::{ClusterMetadata, NO_LEADER, PartitionMetadata, TopicMetadata, is_internal};
 use crate::wire::messages::metadata::{
     MetadataRequestTopic, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -43,6 +44,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Met
             topic.topic_authorized_operations = TOPIC_OPERATIONS;
         }
     }
+    let may_create = request.allow_auto_topic_creation && broker.config().auto_create_topics_enable && !all;
     let response = MetadataResponse {
         brokers: view.brokers(),
         cluster_id: Some(broker.cluster_id.clone()),
@@ -54,7 +56,26 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Met
         },
         ..Default::default()
     };
-    Reply::now(&context, &response)
+    match may_create && response.topics.iter().any(is_unknown) {
+        true => create_unknown(broker, context, response),
+        false => Reply::now(&context, &response),
+    }
+}
+
+fn is_unknown(topic: &MetadataResponseTopic) -> bool {
+    topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0
+}
+
+/// Creates the topics that are not known; the client asks again until they have leaders.
+fn create_unknown(broker: &Arc<Broker>, context: RequestContext, mut response: MetadataResponse) -> Reply {
+    let broker = broker.clone();
+    Reply::later(async move {
+        for topic in response.topics.iter_mut().filter(|topic| is_unknown(topic)) {
+            let name = topic.name.clone().unwrap_or_default();
+            topic.error_code = broker.auto_create_topic(&name).await.0;
+        }
+        Response::of(&context, &response)
+    })
 }
 
 /// Versions 10 and 11 carry ids but cannot be asked by them: a null name is refused, and so is the whole request.
@@ -98,7 +119,7 @@ impl View<'_> {
                 Some(name) if !seen.insert(name.as_str()) => continue,
                 Some(name) => match self.cluster.topics.get(name.as_str()) {
                     Some(topic) => self.topic(name, topic),
-                    None => missing(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(name), Uuid::ZERO),
+                    None => missing(unknown_or_invalid(name), Some(name), Uuid::ZERO),
                 },
                 None => {
                     match self.cluster.topic_name(*topic_id).and_then(|name| self.cluster.topics.get_key_value(name)) {
@@ -158,6 +179,14 @@ impl View<'_> {
         }
         partition.error_code = code.0;
         partition
+    }
+}
+
+/// A topic that cannot exist is told from one that does not.
+fn unknown_or_invalid(name: &str) -> ErrorCode {
+    match check_name(name) {
+        Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Err(refusal) => refusal.code,
     }
 }
 

@@ -21,7 +21,8 @@ use super::leaders::LeaderHints;
 use crate::broker::Broker;
 use crate::network::{Reply, RequestContext, Response};
 use crate::replication::delayed::{Awaits, Parked};
-use crate::replication::{AppendOrigin, Replica, RequiredAcks, is_internal};
+use crate::replication::{AppendOrigin, ClusterMetadata, Replica, RequiredAcks, is_internal};
+use crate::transaction::state::Producer;
 use crate::wire::batch::{self, Batch, Compression, legacy};
 use crate::wire::messages::ProduceResponse;
 use crate::wire::messages::produce::{
@@ -165,8 +166,11 @@ impl Refusal {
     }
 }
 
-fn append_all(broker: &Arc<Broker>, context: &RequestContext, request: Request, mut frame: BytesMut) -> Outcome {
+fn append_all(broker: &Broker, context: &RequestContext, request: Request, mut frame: BytesMut) -> Outcome {
     let whole = refuse_whole(&request, &frame);
+    let transactional_id = request.transactional_id.as_deref();
+    let cluster = broker.metadata.current();
+    let target = Target { broker, context, cluster: &cluster, acks: request.acks, transactional_id };
     let count: usize = request.topics.iter().map(|(_, partitions)| partitions.len()).sum();
     // Named twice, a partition is written once, as Apache's broker does it; most requests name but one.
     let mut seen = (count > 1).then(|| HashSet::with_capacity(count));
@@ -181,7 +185,7 @@ fn append_all(broker: &Arc<Broker>, context: &RequestContext, request: Request, 
             }
             let appended = match whole {
                 Some(code) => Err(Refusal::from(code)),
-                None => append(broker, context, &topic.name, index, request.acks, &mut frame[records]),
+                None => target.append(&topic.name, index, &mut frame[records]),
             };
             topic.partitions.push(appended.unwrap_or_else(|refusal| Partition::refused(index, refusal)));
         }
@@ -197,59 +201,85 @@ fn refuse_whole(request: &Request, frame: &BytesMut) -> Option<ErrorCode> {
     if RequiredAcks::from_i16(request.acks).is_none() {
         return Some(ErrorCode::INVALID_REQUIRED_ACKS);
     }
+    if request.transactional_id.is_some() {
+        return None;
+    }
     let is_transactional = |records: &PartitionRecords| {
         Batch::split_first(&frame[records.records.clone()]).is_ok_and(|(batch, _)| batch.is_transactional())
     };
-    let partitions = request.topics.iter().flat_map(|(_, partitions)| partitions);
-    match request.transactional_id {
-        _ if !partitions.clone().any(is_transactional) => None,
-        None => Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-        // No transaction is open: this broker does not coordinate any yet.
-        Some(_) => Some(ErrorCode::INVALID_PRODUCER_ID_MAPPING),
-    }
+    let mut partitions = request.topics.iter().flat_map(|(_, partitions)| partitions);
+    partitions.any(is_transactional).then_some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
 }
 
-fn append(
-    broker: &Broker,
-    context: &RequestContext,
-    topic: &str,
-    index: i32,
+/// What is the same for all partitions of a request.
+struct Target<'a> {
+    broker: &'a Broker,
+    context: &'a RequestContext,
+    cluster: &'a ClusterMetadata,
     acks: i16,
-    records: &mut [u8],
-) -> Result<Partition, Refusal> {
-    if !broker.metadata.current().contains(topic, index) {
-        return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
-    }
-    check_format(records, context.version())?;
-    if is_internal(topic) && context.client_id() != ADMIN_CLIENT {
-        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
-    }
-    let replica = broker.replicas.replica(topic, index)?;
-    let acks = RequiredAcks::from_i16(acks).ok_or(ErrorCode::INVALID_REQUIRED_ACKS)?;
-    let is_legacy = records.get(16).is_some_and(|&magic| (magic as i8) < batch::MAGIC);
-    let appended = match is_legacy {
-        false => replica.append(records, acks, AppendOrigin::Client),
-        true => {
-            let mut converted =
-                legacy::up_convert(records, batch::MAX_DECOMPRESSED).map_err(|error| corrupt(&error))?;
-            replica.append(&mut converted, acks, AppendOrigin::Client)
+    transactional_id: Option<&'a str>,
+}
+
+impl Target<'_> {
+    fn append(&self, topic: &str, index: i32, records: &mut [u8]) -> Result<Partition, Refusal> {
+        if !self.cluster.contains(topic, index) {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
         }
-    };
-    let appended = appended.map_err(|error| refusal(error, &replica))?;
-    let answer = PartitionProduceResponse {
-        index,
-        base_offset: appended.base_offset,
-        log_append_time_ms: appended.log_append_time_ms,
-        log_start_offset: appended.log_start_offset,
-        ..Default::default()
-    };
-    let waits_for = match acks {
-        RequiredAcks::All => Some((replica, appended.next_offset)),
-        RequiredAcks::None | RequiredAcks::Leader => None,
-    };
-    let mut partition = Partition { answer, waits_for };
-    partition.look();
-    Ok(partition)
+        check_format(records, self.context.version())?;
+        if is_internal(topic) && self.context.client_id() != ADMIN_CLIENT {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
+        }
+        let replica = self.broker.replicas.replica(topic, index)?;
+        let acks = RequiredAcks::from_i16(self.acks).ok_or(ErrorCode::INVALID_REQUIRED_ACKS)?;
+        self.check_transaction(&replica, records)?;
+        let is_legacy = records.get(16).is_some_and(|&magic| (magic as i8) < batch::MAGIC);
+        let appended = match is_legacy {
+            false => replica.append(records, acks, AppendOrigin::Client),
+            true => {
+                let converted = legacy::up_convert(records, batch::MAX_DECOMPRESSED);
+                replica.append(&mut converted.map_err(|error| corrupt(&error))?, acks, AppendOrigin::Client)
+            }
+        };
+        let appended = appended.map_err(|error| refusal(error, &replica))?;
+        let answer = PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start_offset: appended.log_start_offset,
+            ..Default::default()
+        };
+        let waits_for = match acks {
+            RequiredAcks::All => Some((replica, appended.next_offset)),
+            RequiredAcks::None | RequiredAcks::Leader => None,
+        };
+        let mut partition = Partition { answer, waits_for };
+        partition.look();
+        Ok(partition)
+    }
+
+    /// Refuses a transactional batch whose producer has not made the partition part of its transaction (KIP-890). A
+    /// coordinator on another broker is not asked.
+    fn check_transaction(&self, replica: &Replica, records: &[u8]) -> Result<(), Refusal> {
+        let Some(transactional_id) = self.transactional_id else { return Ok(()) };
+        let Ok((batch, _)) = Batch::split_first(records) else { return Ok(()) };
+        if !batch.is_transactional() || !self.broker.config().transaction_partition_verification_enable {
+            return Ok(());
+        }
+        let producer = Producer { id: batch.producer_id(), epoch: batch.producer_epoch() };
+        let coordinator = self.broker.transaction_partition(transactional_id);
+        let names = std::slice::from_ref(&replica.name);
+        let verified = self.broker.transactions.verify_partitions(coordinator, transactional_id, producer, names);
+        match verified.map(|codes| codes.first().copied().unwrap_or_default()) {
+            Ok(ErrorCode::NONE) | Err(ErrorCode::NOT_COORDINATOR) => Ok(()),
+            // Clients of these versions try again when they are told this.
+            Ok(ErrorCode::CONCURRENT_TRANSACTIONS) | Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {
+                Err(ErrorCode::NOT_ENOUGH_REPLICAS.into())
+            }
+            Ok(code) | Err(code) => {
+                Err(Refusal { log_start_offset: replica.log_start_offset(), ..Refusal::from(code) })
+            }
+        }
+    }
 }
 
 /// What a version allows as records, before the log looks at them.
