@@ -126,7 +126,8 @@ impl Broker {
 
     /// The topics that the controller is going to tell of.
     async fn registered_topics(&self) -> Result<Vec<String>, Error> {
-        let (mut topics, deleted) = tokio::try_join!(self.session.children(TOPICS), self.session.children(DELETE_TOPICS))?;
+        let (mut topics, deleted) =
+            tokio::try_join!(self.session.children(TOPICS), self.session.children(DELETE_TOPICS))?;
         topics.retain(|topic| !deleted.contains(topic));
         Ok(topics)
     }
