@@ -70,7 +70,7 @@ impl<'a> Session<'a> {
         let client = format!("Producer clientId={}", options.client.get("client.id").unwrap_or_default());
         let name = client.clone();
         let settings = options.client.to_librdkafka().map_err(options::config_exception)?;
-        let producer = Producer::new(&settings, &reader.topic, move |notice| match notice {
+        let producer = Producer::new(&settings, &reader.topic, options.client.keys(), move |notice| match notice {
             Notice::Undelivered(record) => told.add(&record),
             Notice::Trouble(error) => log4j::client_trouble(&name, &error),
         })
@@ -158,12 +158,7 @@ impl<'a> Session<'a> {
         }
         if !self.topic_is_known {
             match self.wait_for_topic() {
-                Ok(partitions) => {
-                    self.topic_is_known = true;
-                    if self.options.client.partitions_in_turn() {
-                        self.producer.partition_in_turn(partitions);
-                    }
-                }
+                Ok(()) => self.topic_is_known = true,
                 Err(error) => {
                     for record in &records {
                         self.losses.add(&Undelivered::new(record, error.clone()));
@@ -189,7 +184,7 @@ impl<'a> Session<'a> {
     }
 
     /// Says once what it waits for, unless the wait is short: a topic that is created by being asked for is no news.
-    fn wait_for_topic(&self) -> Result<i32, ClientError> {
+    fn wait_for_topic(&mut self) -> Result<(), ClientError> {
         let mut told = false;
         self.producer.wait_for_topic(self.options.max_block, |obstacle, waited| {
             if let Some(code) = obstacle.broker_code().filter(|_| !told && waited > Duration::from_secs(1)) {

@@ -5,6 +5,8 @@
 //! our own, so a caller may block on its input for hours and still hear of a failure at once. Delivery reports as
 //! events also let `flush` sleep until the last record is acknowledged instead of polling every 10 ms.
 
+mod placement;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::fmt;
 use std::ptr;
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::bindings as rd;
+
+pub use placement::Keys;
+use placement::{Placement, UNASSIGNED};
 
 use crate::wire::error_code::ErrorCode;
 
@@ -140,7 +145,17 @@ pub struct Producer {
     event_thread: Option<JoinHandle<()>>,
     /// Reused from call to call.
     messages: Vec<rd::rd_kafka_message_t>,
-    in_turn: Option<InTurn>,
+    placement: Placement,
+    looked_up: Instant,
+    is_idempotent: bool,
+}
+
+/// A topic that is there.
+struct Found {
+    /// Its partitions that have a leader.
+    available: Vec<i32>,
+    /// The answer came from a broker known by its id, not from one of the bootstrap list.
+    from_member: bool,
 }
 
 /// Between the event thread and the rest.
@@ -151,14 +166,8 @@ struct Shared {
     denied: Mutex<Option<ClientError>>,
 }
 
-/// Each record to the next partition.
-struct InTurn {
-    partitions: i32,
-    next: i32,
-}
-
-/// `RD_KAFKA_PARTITION_UA`: the partitioner chooses.
-const UNASSIGNED: i32 = -1;
+/// How long our knowledge of the partitions' leaders is good for choosing among them.
+const PLACEMENT_AGE: Duration = Duration::from_secs(5);
 /// How long to wait before a full queue is tried again: at 300 MB/s it has drained by 1.5 MB of its 32.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Java's `retry.backoff.ms` between two looks for a topic that is not there yet.
@@ -174,9 +183,12 @@ impl Producer {
     pub fn new(
         settings: &[(String, String)],
         topic: &str,
+        keys: Keys,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Result<Producer, ClientError> {
         let topic_name = c_string(topic)?;
+        let setting = |key: &str| settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        let batch_bytes = setting("batch.size").and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
         let mut errstr = [0 as c_char; 512];
         let conf = Conf::new(settings)?;
         // SAFETY: `conf` is live and given away only when the call succeeds; `errstr` has the size that is passed.
@@ -210,21 +222,23 @@ impl Producer {
             shared,
             event_thread: Some(event_thread),
             messages: Vec::new(),
-            in_turn: None,
+            placement: Placement::new(keys, batch_bytes),
+            looked_up: Instant::now(),
+            is_idempotent: setting("enable.idempotence") == Some("true"),
         })
     }
 
-    /// Waits until the cluster is reachable and has the topic, at most `limit`, and returns its number of partitions.
+    /// Waits until the cluster is reachable and has the topic, at most `limit`.
     ///
     /// After each look in vain `keep_waiting` hears why, and how long it has been, and may end the wait.
     ///
     /// # Errors
     /// `TIMED_OUT` when the time is over; what waiting cannot cure (bad name, no permission, bad credentials) at once.
     pub fn wait_for_topic(
-        &self,
+        &mut self,
         limit: Duration,
         mut keep_waiting: impl FnMut(&ClientError, Duration) -> bool,
-    ) -> Result<i32, ClientError> {
+    ) -> Result<(), ClientError> {
         let started = Instant::now();
         loop {
             let remaining = limit.saturating_sub(started.elapsed());
@@ -233,7 +247,14 @@ impl Producer {
                 return Err(denied);
             }
             match looked_up {
-                Ok(partitions) => return Ok(partitions),
+                Ok(found) => {
+                    if self.is_idempotent && !found.from_member {
+                        self.hasten_producer_id();
+                    }
+                    self.placement.set_available(found.available);
+                    self.looked_up = Instant::now();
+                    return Ok(());
+                }
                 Err(error) if !may_pass(&error) => return Err(error),
                 Err(error) => {
                     let is_over = started.elapsed() + METADATA_PAUSE >= limit;
@@ -246,7 +267,21 @@ impl Producer {
         }
     }
 
-    fn look_up_topic(&self, limit: Duration) -> Result<i32, ClientError> {
+    /// Asks for metadata until a broker answers under its own id.
+    ///
+    /// The first answer comes over the bootstrap connection, which librdkafka then gives up; it looks for a broker
+    /// to get a producer id from, finds none connected yet, and looks again after 500 ms or at the next metadata.
+    /// With that, a single record took half a second; the question costs one round trip.
+    fn hasten_producer_id(&self) {
+        for _ in 0..10 {
+            match self.look_up_topic(METADATA_SLICE) {
+                Ok(found) if found.from_member => return,
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    fn look_up_topic(&self, limit: Duration) -> Result<Found, ClientError> {
         let mut metadata: *const rd::rd_kafka_metadata = ptr::null();
         let limit_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
         // SAFETY: both handles are live; on success `metadata` points to a value that is ours to destroy, and it is
@@ -259,10 +294,14 @@ impl Producer {
             let found = match (*metadata).topic_cnt {
                 0 => Err(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32),
                 _ => {
-                    let topic = (*metadata).topics;
-                    match (ptr::addr_of!((*topic).err).cast::<i32>().read(), (*topic).partition_cnt) {
-                        (0, 0) => Err(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32),
-                        (0, partitions) => Ok(partitions),
+                    let topic = &*(*metadata).topics;
+                    match (ptr::addr_of!(topic.err).cast::<i32>().read(), usize::try_from(topic.partition_cnt)) {
+                        (0, Ok(count @ 1..)) => {
+                            let partitions = std::slice::from_raw_parts(topic.partitions, count);
+                            let available = partitions.iter().filter(|p| p.leader >= 0).map(|p| p.id).collect();
+                            Ok(Found { available, from_member: (*metadata).orig_broker_id >= 0 })
+                        }
+                        (0, _) => Err(rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32),
                         (code, _) => Err(code),
                     }
                 }
@@ -272,15 +311,11 @@ impl Producer {
         }
     }
 
-    /// From now on records go to the partitions in turn, whatever their keys.
-    pub fn partition_in_turn(&mut self, partitions: i32) {
-        self.in_turn = Some(InTurn { partitions: partitions.max(1), next: 0 });
-    }
-
     /// Hands records over, in order, and returns those that were not taken, with the reason. Their bytes are copied.
     ///
     /// While the queue is full it waits, at most `limit` without any progress.
     pub fn send(&mut self, records: &[Record], limit: Duration) -> Vec<Undelivered> {
+        self.refresh_placement();
         let mut refused = Vec::new();
         let mut rest = records;
         while let Some(first) = rest.first() {
@@ -295,14 +330,22 @@ impl Producer {
         refused
     }
 
+    /// Partitions lose and find leaders.
+    fn refresh_placement(&mut self) {
+        if self.looked_up.elapsed() < PLACEMENT_AGE {
+            return;
+        }
+        if let Ok(found) = self.look_up_topic(METADATA_SLICE) {
+            self.placement.set_available(found.available);
+        }
+        self.looked_up = Instant::now();
+    }
+
     fn send_plain(&mut self, records: &[Record], limit: Duration, refused: &mut Vec<Undelivered>) {
         let mut messages = std::mem::take(&mut self.messages);
         messages.clear();
         messages.extend(records.iter().map(|record| self.message(record)));
-        let mut flags = rd::RD_KAFKA_MSG_F_COPY;
-        if self.in_turn.is_some() {
-            flags |= rd::RD_KAFKA_MSG_F_PARTITION;
-        }
+        let flags = rd::RD_KAFKA_MSG_F_COPY | rd::RD_KAFKA_MSG_F_PARTITION;
         let mut waiting = &mut messages[..];
         let mut deadline = None;
         while !waiting.is_empty() {
@@ -342,7 +385,7 @@ impl Producer {
         rd::rd_kafka_message_t {
             err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
             rkt: ptr::null_mut(),
-            partition: self.next_partition(),
+            partition: self.placement.place(record.key.is_some(), len + key_len),
             payload,
             len,
             key,
@@ -352,16 +395,10 @@ impl Producer {
         }
     }
 
-    fn next_partition(&mut self) -> i32 {
-        let Some(turn) = &mut self.in_turn else { return UNASSIGNED };
-        let partition = turn.next;
-        turn.next = (turn.next + 1) % turn.partitions;
-        partition
-    }
-
     /// Batches carry no headers, so a record with headers goes alone.
     fn send_with_headers(&mut self, record: &Record, limit: Duration, refused: &mut Vec<Undelivered>) {
-        let partition = self.next_partition();
+        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        let partition = self.placement.place(record.key.is_some(), size);
         let deadline = Instant::now() + limit;
         loop {
             let code = self.produce_one(record, partition);

@@ -14,6 +14,8 @@ use std::fmt;
 
 use keys::{KEYS, Key, To};
 
+use crate::client::producer::Keys;
+
 /// Which client the settings are for. A key that is another role's is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -256,15 +258,16 @@ impl ClientSettings {
                 ));
             }
         }
-        if self.is_true("partitioner.ignore.keys", false) {
-            out.set("partitioner", "random");
-        }
         Ok(())
     }
 
-    /// Whether records go to the partitions in turn, whatever their keys (`RoundRobinPartitioner`).
-    pub fn partitions_in_turn(&self) -> bool {
-        self.get("partitioner.class") == Some(ROUND_ROBIN_PARTITIONER)
+    /// What a producer's keys mean for the choice of the partition.
+    pub fn keys(&self) -> Keys {
+        match self.get("partitioner.class") {
+            Some(ROUND_ROBIN_PARTITIONER) => Keys::InTurn,
+            _ if self.is_true("partitioner.ignore.keys", false) => Keys::Ignored,
+            _ => Keys::Decide,
+        }
     }
 
     fn consumer(&self, out: &mut Translation) {

@@ -16,7 +16,7 @@ fn settings(more: &[(&str, &str)]) -> Vec<(String, String)> {
 fn producer(more: &[(&str, &str)]) -> (Producer, mpsc::Receiver<Notice>) {
     let (sender, receiver) = mpsc::channel();
     let notify = move |notice| drop(sender.send(notice));
-    (Producer::new(&settings(more), "first", notify).unwrap(), receiver)
+    (Producer::new(&settings(more), "first", Keys::Decide, notify).unwrap(), receiver)
 }
 
 fn losses(receiver: &mpsc::Receiver<Notice>) -> Vec<Undelivered> {
@@ -31,13 +31,14 @@ fn losses(receiver: &mpsc::Receiver<Notice>) -> Vec<Undelivered> {
 fn records_of_every_kind_are_delivered_through_a_queue_that_is_too_small() {
     let small_queue = [("test.mock.num.brokers", "1"), ("queue.buffering.max.messages", "10")];
     let (mut producer, receiver) = producer(&small_queue);
-    assert!(producer.wait_for_topic(NO_LIMIT, |_, _| true).unwrap() > 0);
+    producer.wait_for_topic(NO_LIMIT, |_, _| true).unwrap();
     let header = |value| Header { name: b"h", value };
     let mut records: Vec<Record> = (0..100).map(|id| Record { id, value: Some(b"v"), ..Record::default() }).collect();
     records.push(Record { id: 100, key: Some(b""), value: None, headers: vec![header(None), header(Some(b""))] });
     records.push(Record { id: 101, key: Some(b"k"), value: Some(b""), ..Record::default() });
     assert!(producer.send(&records, NO_LIMIT).is_empty());
-    producer.partition_in_turn(2);
+    producer.placement = Placement::new(Keys::InTurn, 100);
+    producer.placement.set_available(vec![0, 1]);
     assert!(producer.send(&records, NO_LIMIT).is_empty());
     assert!(producer.flush(NO_LIMIT));
     assert!(losses(&receiver).is_empty());
@@ -79,7 +80,42 @@ fn what_nobody_takes_in_time_is_reported() {
 
 #[test]
 fn a_bad_setting_is_refused() {
-    let error = Producer::new(&[("no.such.key".to_owned(), "1".to_owned())], "t", |_| {}).err().unwrap();
+    let error = Producer::new(&[("no.such.key".to_owned(), "1".to_owned())], "t", Keys::Decide, |_| {}).err().unwrap();
     assert!(error.reason.contains("no.such.key"), "{error}");
-    assert!(Producer::new(&settings(&[]), "a\0b", |_| {}).is_err());
+    assert!(Producer::new(&settings(&[]), "a\0b", Keys::Decide, |_| {}).is_err());
+}
+
+#[test]
+fn a_partition_is_filled_before_the_next_is_chosen() {
+    let mut placement = Placement::new(Keys::Decide, 100);
+    assert_eq!(placement.place(false, 1), UNASSIGNED, "nothing is known yet");
+    placement.set_available(vec![3, 5, 8]);
+    let mut placed = |count: usize| (0..count).map(|_| placement.place(false, 15)).collect::<Vec<_>>();
+    for _ in 0..50 {
+        let batch = placed(4);
+        assert!(batch.iter().all(|partition| *partition == batch[0]), "{batch:?}");
+    }
+    let many: std::collections::BTreeSet<i32> = placed(400).into_iter().collect();
+    assert_eq!(many.into_iter().collect::<Vec<_>>(), [3, 5, 8]);
+    assert_eq!(placement.place(true, 1), UNASSIGNED, "keys are the partitioner's");
+}
+
+#[test]
+fn a_partition_without_leader_is_left() {
+    let mut placement = Placement::new(Keys::Ignored, 1_000_000);
+    placement.set_available(vec![0, 1, 2]);
+    let filling = placement.place(true, 1);
+    placement.set_available(vec![filling, 7]);
+    assert_eq!(placement.place(true, 1), filling);
+    placement.set_available(vec![7]);
+    assert_eq!(placement.place(true, 1), 7);
+    placement.set_available(vec![]);
+    assert_eq!(placement.place(true, 1), UNASSIGNED);
+}
+
+#[test]
+fn in_turn_means_every_record() {
+    let mut placement = Placement::new(Keys::InTurn, 100);
+    placement.set_available(vec![0, 1, 2]);
+    assert_eq!([1, 2, 3, 4].map(|size| placement.place(true, size)), [1, 2, 0, 1]);
 }
