@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Broker, wall_ms};
-use crate::registry::session::{CreateMode, Op};
+use crate::registry::session::{CreateMode, EventKind, Op, OpResult};
 use crate::registry::znodes::{CONFIG_CHANGES, ConfigChange, ConfigEntity, EntityConfig};
 use crate::registry::{Error, Session};
 
 /// Notes older than this are cleared away by whoever sees a new one.
 const NOTE_EXPIRATION_MS: i64 = 15 * 60 * 1000;
+/// How long an alteration waits for this broker's own obedience, which takes a millisecond.
+const OBEDIENCE: Duration = Duration::from_millis(500);
 /// Pause after a registry error that is not the loss of the session.
 const RETRY_BACKOFF: Duration = Duration::from_millis(500);
 
@@ -29,15 +31,30 @@ pub(crate) async fn read(session: &Session, entity: &ConfigEntity) -> Result<BTr
     }
 }
 
-/// Writes an entity's own values, all of them, and the note that tells every broker: both or none.
+/// Writes an entity's own values, all of them, and the note that tells every broker: both or none. Returns when this
+/// broker obeys, or does not for half a second; the others will soon.
 ///
 /// # Errors
 /// Any registry error.
 pub(crate) async fn write(
-    session: &Session,
+    broker: &Broker,
     entity: &ConfigEntity,
     config: BTreeMap<String, String>,
 ) -> Result<(), Error> {
+    let written = write_with_note(&broker.session, entity, config).await?;
+    let mut obeyed = broker.config_changes.subscribe();
+    let obeying = obeyed.wait_for(|number| *number >= written);
+    // Kafka does not wait: what one has altered and asks for at once may be the old there.
+    let _ = tokio::time::timeout(OBEDIENCE, obeying).await;
+    Ok(())
+}
+
+/// The number of the note.
+async fn write_with_note(
+    session: &Session,
+    entity: &ConfigEntity,
+    config: BTreeMap<String, String>,
+) -> Result<i64, Error> {
     let path = EntityConfig::path(entity);
     let data = EntityConfig { config }.encode();
     let note = ConfigChange { entity_path: entity.entity_path() }.encode();
@@ -45,7 +62,13 @@ pub(crate) async fn write(
     loop {
         let set = [Op::set(&path, data.clone(), -1), note.clone()];
         match session.multi(&set).await.map_err(Error::from) {
-            Ok(_) => return Ok(()),
+            Ok(results) => {
+                let created = results.iter().find_map(|result| match result {
+                    OpResult::Created(path) => number(path.rsplit('/').next()?),
+                    _ => None,
+                });
+                return Ok(created.unwrap_or(-1));
+            }
             Err(Error::NoNode(_)) => {}
             Err(error) => return Err(error),
         }
@@ -80,9 +103,10 @@ async fn follow_session(broker: &Arc<Broker>) -> Result<std::convert::Infallible
     let (names, mut watch) = broker.session.children_and_watch(CONFIG_CHANGES).await?;
     let mut seen = names.iter().filter_map(|name| number(name)).max().unwrap_or(-1);
     read_everything(broker).await?;
+    broker.config_changes.send_replace(seen);
     loop {
         let event = watch.await;
-        if event.kind == crate::registry::session::EventKind::SessionLost {
+        if event.kind == EventKind::SessionLost {
             return Err(Error::SessionExpired);
         }
         let (names, next) = broker.session.children_and_watch(CONFIG_CHANGES).await?;
@@ -93,6 +117,7 @@ async fn follow_session(broker: &Arc<Broker>) -> Result<std::convert::Infallible
             if *number > seen {
                 take_note(broker, name).await?;
                 seen = *number;
+                broker.config_changes.send_replace(seen);
             }
         }
         clear(&broker.session, &notes).await?;

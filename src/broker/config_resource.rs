@@ -110,7 +110,7 @@ impl Resource {
     ) -> Result<(), Refusal> {
         self.check(broker, &values)?;
         if !validate_only {
-            config_changes::write(&broker.session, &self.entity(), values).await?;
+            config_changes::write(broker, &self.entity(), values).await?;
         }
         Ok(())
     }

@@ -52,6 +52,8 @@ pub struct Broker {
     pub(crate) config: watch::Sender<Arc<BrokerConfig>>,
     /// What topics have of their own.
     pub(crate) topic_configs: TopicConfigs,
+    /// Number of the last note in `/config/changes` that this broker obeys.
+    pub(crate) config_changes: watch::Sender<i64>,
     pub(crate) session: Session,
     pub(crate) logs: Arc<LogManager>,
     /// Our picture of the cluster, as the controller draws it.

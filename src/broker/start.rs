@@ -74,6 +74,7 @@ impl Broker {
             cluster_id,
             config,
             topic_configs,
+            config_changes: watch::Sender::new(-1),
             session,
             logs,
             metadata,
