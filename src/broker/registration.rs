@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::{Broker, Error, wall_ms};
 use crate::config::Endpoint;
-use crate::registry;
 use crate::registry::session::{CreateMode, Op, OpResult};
-use crate::registry::znodes::{BROKER_IDS, BrokerEndpoint, BrokerRegistration};
+use crate::registry::znodes::{BROKER_IDS, BrokerEndpoint, BrokerRegistration, ControllerNode};
+use crate::registry::{self, Session};
 
 /// Pause before a registration that failed is tried again.
 const RETRY_BACKOFF: Duration = Duration::from_millis(500);
@@ -107,10 +107,14 @@ async fn take_over(broker: &Broker, path: &str, ours: &BrokerRegistration) -> Re
     }
     let is_former_life = BrokerRegistration::decode(id, &data).is_ok_and(|theirs| theirs.endpoints == ours.endpoints);
     if is_former_life {
-        return match session.delete(path, stat.version).await {
-            Ok(()) | Err(registry::Error::NoNode(_) | registry::Error::BadVersion(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        };
+        // What else that life held: were it the controller, nobody would decide anything until its session ends.
+        if let Some(controller) = session.exists(ControllerNode::PATH).await?
+            && controller.ephemeral_owner == stat.ephemeral_owner
+        {
+            remove(session, ControllerNode::PATH, controller.version).await?;
+        }
+        remove(session, path, stat.version).await?;
+        return Ok(None);
     }
     tracing::info!("broker id {id} is registered by another session, waiting for that to end");
     let (found, gone) = session.exists_and_watch(path).await?;
@@ -121,6 +125,14 @@ async fn take_over(broker: &Broker, path: &str, ours: &BrokerRegistration) -> Re
         return Err(Error::IdInUse { path: path.to_owned(), owner, session });
     }
     Ok(None)
+}
+
+/// Deletes a znode, if it is still the one that was looked at.
+async fn remove(session: &Session, path: &str, version: i32) -> Result<(), Error> {
+    match session.delete(path, version).await {
+        Ok(()) | Err(registry::Error::NoNode(_) | registry::Error::BadVersion(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// After every expiry: a new session, a new registration, a new epoch.
