@@ -29,17 +29,23 @@ impl Received {
 }
 
 impl Signals {
-    /// Holds the signals back. To be called before any thread is started, for threads inherit it.
+    /// Holds the signals back, but for those that whoever started us wants to be ignored (`nohup`, a job in the
+    /// background of a script): a JVM leaves these alone too. To be called before any thread is started, for threads
+    /// inherit it.
     ///
     /// # Errors
     /// The system refused.
     pub fn hold_back() -> io::Result<Signals> {
-        // SAFETY: the set is initialised by sigemptyset before anything reads it.
+        // SAFETY: the set is initialised by sigemptyset before anything reads it; `action` is plain data.
         unsafe {
             let mut set = mem::zeroed();
             libc::sigemptyset(&mut set);
             for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-                libc::sigaddset(&mut set, signal);
+                let mut action: libc::sigaction = mem::zeroed();
+                let known = libc::sigaction(signal, ptr::null(), &mut action) == 0;
+                if !(known && action.sa_sigaction == libc::SIG_IGN) {
+                    libc::sigaddset(&mut set, signal);
+                }
             }
             match libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) {
                 0 => Ok(Signals { set }),
