@@ -317,6 +317,14 @@ impl Consumer {
         }
     }
 
+    /// Learns where a topic's partitions are, before they are started: starting them blindly costs half a second.
+    pub(super) fn look_up(&self, topic: &str, timeout: Duration) {
+        if let Some(topic) = self.client.topic(topic) {
+            // Without an answer it only takes longer.
+            let _ = self.client.metadata(Some(&topic), timeout);
+        }
+    }
+
     /// Starts reading one partition, of a consumer made with [`Consumer::idle`].
     pub fn start(&self, topic: &str, partition: i32, from: Start) {
         if let Some(topic) = self.client.topic(topic) {

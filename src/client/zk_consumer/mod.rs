@@ -10,7 +10,7 @@
 mod assignment;
 mod member;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -276,6 +276,10 @@ impl ZkConsumer {
             }
             Event::Assign(partitions) => {
                 self.joined = true;
+                let topics: BTreeSet<&str> = partitions.iter().map(|((topic, _), _)| topic.as_str()).collect();
+                for topic in topics {
+                    self.consumer.look_up(topic, LOOK_UP_TIMEOUT);
+                }
                 for ((topic, partition), committed) in partitions {
                     self.begin(topic, partition, committed);
                 }
@@ -300,6 +304,9 @@ impl ZkConsumer {
         }
     }
 }
+
+/// How long a broker may take to say where a topic's partitions are, before they are started without knowing.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn wait_until_ready(events: &Receiver<Event>, stopping: &impl Fn() -> bool) -> Result<Vec<String>, StartError> {
     loop {
