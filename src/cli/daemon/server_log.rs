@@ -74,8 +74,8 @@ impl ServerLog {
     }
 }
 
-/// Without a filter of the user's: chatter of the ZooKeeper client is below what Apache's broker says.
-const DEFAULT_LEVELS: &str = "info,zookeeper_client=warn";
+/// Without a filter of the user's.
+const DEFAULT_LEVELS: &str = "info";
 
 impl<'a> MakeWriter<'a> for ServerLog {
     type Writer = &'a ServerLog;

@@ -20,6 +20,10 @@ impl Identity {
         Identity { address: address.to_canonical(), digests: Vec::new() }
     }
 
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Takes credentials; `false` if the scheme is not known or they make no sense.
     pub fn authenticate(&mut self, scheme: &str, auth: &[u8]) -> bool {
         match scheme {

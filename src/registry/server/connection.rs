@@ -13,7 +13,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::acl::Identity;
 use super::sessions::ConnectionId;
+use super::state::Peer;
 use super::txn_log::Lsn;
 use super::{Shared, TcpStream, four_letter_words};
 
@@ -104,13 +106,15 @@ pub(super) fn spawn(shared: &Arc<Shared>, stream: TcpStream, address: SocketAddr
     let outbox = Arc::new(Outbox::new());
     {
         let mut locked = shared.locked.lock();
-        let from_there = || locked.state.peers.values().filter(|peer| peer.address.ip() == address.ip()).count();
+        let identity = Identity::new(address.ip());
+        let is_from_there = |peer: &&Peer| peer.identity.address() == identity.address();
+        let from_there = || locked.state.peers.values().filter(is_from_there).count();
         let max = shared.config.max_client_connections;
         if max > 0 && from_there() >= max {
             warn!(%address, max, "registry client refused: too many connections from its address");
             return;
         }
-        locked.state.connected(id, address);
+        locked.state.connected(id, address.to_string(), identity);
         locked.outboxes.insert(id, outbox.clone());
     }
     // Answers are small and awaited.

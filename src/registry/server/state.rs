@@ -4,7 +4,6 @@
 //! in order, and no frame may leave before the transactions that precede it are on disk.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use super::acl::Identity;
 use super::requests::{MultiRead, Write, read_multi, read_multi_read};
@@ -27,8 +26,9 @@ pub struct State {
 
 /// The other end of a connection.
 pub struct Peer {
-    pub address: SocketAddr,
-    identity: Identity,
+    /// `host:port`.
+    pub address: String,
+    pub identity: Identity,
     /// `None` before the handshake.
     pub session_id: Option<i64>,
     pub received_count: u64,
@@ -99,8 +99,8 @@ impl State {
         }
     }
 
-    pub fn connected(&mut self, connection: ConnectionId, address: SocketAddr) {
-        let identity = Identity::new(address.ip());
+    /// `address`: `host:port`, for those who look at the connections; `identity`: whom it speaks for so far.
+    pub fn connected(&mut self, connection: ConnectionId, address: String, identity: Identity) {
         let peer = Peer { address, identity, session_id: None, received_count: 0, sent_count: 0 };
         self.peers.insert(connection, peer);
     }

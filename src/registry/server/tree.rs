@@ -172,8 +172,8 @@ impl Tree {
     /// Containers that had children and have none any more.
     pub fn forsaken_containers(&self) -> Vec<String> {
         let forsaken =
-            |path: &&Box<str>| self.nodes.get(*path).is_some_and(|node| node.children.is_empty() && node.creations > 0);
-        self.containers.iter().filter(forsaken).map(|path| path.to_string()).collect()
+            |path: &str| self.nodes.get(path).is_some_and(|node| node.children.is_empty() && node.creations > 0);
+        self.containers.iter().filter(|path| forsaken(path)).map(|path| path.to_string()).collect()
     }
 
     /// Whether the znode may be read.
