@@ -87,8 +87,7 @@ impl<'a> Session<'a> {
             writeln!(io.stderr, "{error}")?;
         }
         let told = self.losses.tell(self.lines_read, io)?;
-        // Ending the process closes the connections as well as rd_kafka_destroy would, and does not wait for it.
-        std::mem::forget(self.producer);
+        drop(self.producer);
         match (read, self.signals.caught()) {
             (Err(_), _) => Ok(ExitCode::FAILURE),
             (Ok(()), Some(signal)) => Ok(ExitCode::from(Signals::exit_code(signal))),
