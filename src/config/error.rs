@@ -21,8 +21,8 @@ impl fmt::Display for Location {
     }
 }
 
-/// A refused configuration. `Display` begins with Apache's own text; where the value came from a file, it goes
-/// on with file, line and what would be allowed.
+/// A refused configuration. The first line of `Display` is Apache's own text, which scripts compare; where the
+/// value came from a file or the command line, a second one tells the place and what would be allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be opened or read.
@@ -82,7 +82,7 @@ fn read_text(file: &std::path::Path, source: &std::io::Error) -> String {
 fn whence(location: &Option<Location>, allowed: &str) -> String {
     match (location, allowed.is_empty()) {
         (None, _) => String::new(),
-        (Some(location), true) => format!(" ({location})"),
-        (Some(location), false) => format!(" ({location}; allowed: {allowed})"),
+        (Some(location), true) => format!("\n\t({location})"),
+        (Some(location), false) => format!("\n\t({location}; allowed: {allowed})"),
     }
 }

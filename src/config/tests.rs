@@ -89,27 +89,27 @@ fn the_tables_are_sorted_and_their_defaults_valid() {
 fn wrong_values_are_refused_with_place_and_range() {
     refused(
         "broker.id=1\nlog.retention.hours=abc\n",
-        "Invalid value abc for configuration log.retention.hours: Not a number of type INT \
+        "Invalid value abc for configuration log.retention.hours: Not a number of type INT\n\t\
          (a.properties, line 2; allowed: -2147483648 to 2147483647)",
     );
     refused(
         "num.partitions=0",
-        "Invalid value 0 for configuration num.partitions: Value must be at least 1 \
+        "Invalid value 0 for configuration num.partitions: Value must be at least 1\n\t\
          (a.properties, line 1; allowed: 1 to 2147483647)",
     );
     refused(
         "delete.topic.enable=yes",
-        "Invalid value yes for configuration delete.topic.enable: Expected value to be either true or false \
+        "Invalid value yes for configuration delete.topic.enable: Expected value to be either true or false\n\t\
          (a.properties, line 1; allowed: true, false)",
     );
     refused(
         "listeners=FOO://:1",
-        "Error creating broker listeners from 'FOO://:1': No security protocol defined for listener FOO \
-         (a.properties, line 1)",
+        "Error creating broker listeners from 'FOO://:1': No security protocol defined for listener FOO\n\t\n\t\
+        (a.properties, line 1)",
     );
     refused(
         "broker.id=1\nnode.id=2",
-        "You must set `node.id` to the same value as `broker.id`. (a.properties, line 1)",
+        "You must set `node.id` to the same value as `broker.id`.\n\t(a.properties, line 1)",
     );
     let overrides = [("log.retention.hours".to_owned(), "abc".to_owned())];
     let error = BrokerConfig::from_properties(Properties::new(), &overrides).expect_err("is refused");
@@ -120,7 +120,7 @@ fn wrong_values_are_refused_with_place_and_range() {
 fn a_protocol_that_is_not_served_is_refused_not_ignored() {
     refused(
         "listeners=SSL://:9093",
-        "listeners: SSL://:9093 asks for SSL, and only PLAINTEXT is served yet (a.properties, line 1)",
+        "listeners: SSL://:9093 asks for SSL, and only PLAINTEXT is served yet\n\t(a.properties, line 1)",
     );
 }
 
