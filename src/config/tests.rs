@@ -104,7 +104,7 @@ fn wrong_values_are_refused_with_place_and_range() {
     );
     refused(
         "listeners=FOO://:1",
-        "Error creating broker listeners from 'FOO://:1': No security protocol defined for listener FOO\n\t\n\t\
+        "Error creating broker listeners from 'FOO://:1': No security protocol defined for listener FOO\n\t\
         (a.properties, line 1)",
     );
     refused(
