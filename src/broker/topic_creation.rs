@@ -74,7 +74,13 @@ impl From<config::Error> for Refusal {
 impl From<registry::Error> for Refusal {
     fn from(error: registry::Error) -> Refusal {
         tracing::error!(%error, "the registry did not do as asked");
-        Refusal::plain(ErrorCode::UNKNOWN_SERVER_ERROR)
+        match error {
+            // Then we are not the controller any more, or not for long: clients look for it and ask again.
+            registry::Error::SessionExpired | registry::Error::ConnectionLoss(_) => {
+                Refusal::plain(ErrorCode::NOT_CONTROLLER)
+            }
+            _ => Refusal::plain(ErrorCode::UNKNOWN_SERVER_ERROR),
+        }
     }
 }
 

@@ -209,6 +209,9 @@ impl Candidate {
         loop {
             let (found, gone) = self.session.exists_and_watch(ControllerNode::PATH).await?;
             if found.is_some() {
+                if self.clear_former_life().await? {
+                    continue;
+                }
                 let session = self.session.clone();
                 tokio::select! {
                     _ = gone => {}
@@ -222,6 +225,24 @@ impl Candidate {
                 tracing::info!(epoch = mandate.epoch, "elected controller");
                 return Ok(mandate);
             }
+        }
+    }
+
+    /// `/controller` may still name us by a session of a former life of this broker, which was killed. As we are
+    /// registered under our id, that one is dead: nobody need wait until its session runs out. True if it was so.
+    async fn clear_former_life(&self) -> Result<bool, Error> {
+        let (data, stat) = match self.session.get(ControllerNode::PATH).await {
+            Ok(read) => read,
+            Err(Error::NoNode(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let names_us = ControllerNode::decode(&data).is_ok_and(|node| node.broker_id == self.broker_id);
+        if !names_us || Some(stat.ephemeral_owner) == self.session.session_id() {
+            return Ok(false);
+        }
+        match self.session.delete(ControllerNode::PATH, stat.version).await {
+            Ok(()) | Err(Error::NoNode(_) | Error::BadVersion(_)) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 
