@@ -58,17 +58,13 @@ pub enum Error {
     )]
     Locked { dir: PathBuf },
     #[error(
-        "Configured broker.id {configured} doesn't match stored broker.id {stored} in {}/meta.properties. If you moved \
-         your data, make sure your configured broker.id matches. If you intend to create a new broker, you should \
-         remove all data in your data directories (log.dirs).",
+        "Stored node id {stored} doesn't match previous node id {configured} in {}/meta.properties. If you moved your \
+         data, make sure your configured node id matches. If you intend to create a new node, you should remove all \
+         data in your data directories.",
         dir.display()
     )]
     InconsistentBrokerId { dir: PathBuf, configured: i32, stored: i32 },
-    #[error(
-        "The Cluster ID {configured} doesn't match stored clusterId Some({stored}) in {}/meta.properties. The broker is \
-         trying to join the wrong cluster. Configured zookeeper.connect may be wrong.",
-        dir.display()
-    )]
+    #[error("Invalid cluster.id in: {}/meta.properties. Expected {configured}, but read {stored}", dir.display())]
     InconsistentClusterId { dir: PathBuf, configured: String, stored: String },
     /// A file of ours that says what it cannot say.
     #[error("{}: {reason}", path.display())]
