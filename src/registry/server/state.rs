@@ -631,3 +631,6 @@ fn event_frame(kind: EventKind, path: &str) -> Vec<u8> {
     w.i32(xid::NOTIFICATION).i64(-1).i32(0).i32(kind.wire()).i32(CONNECTED).string(path);
     w.into_frame()
 }
+
+#[cfg(test)]
+mod tests;

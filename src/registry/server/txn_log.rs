@@ -449,3 +449,6 @@ fn apply(header: &TxnHeader, txn: &Txn, recovered: &mut Recovered) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
