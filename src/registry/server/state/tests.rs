@@ -130,10 +130,7 @@ fn a_session_expires_at_its_time_with_its_ephemerals_and_not_before() {
     let effects = world.state.expire(world.now);
     world.take(0, effects);
     assert_eq!(world.state.tree.node("/e").map(|_| ()), None);
-    assert_eq!(
-        world.heard(other),
-        [event(EventKind::NodeDeleted, "/e"), event(EventKind::NodeChildrenChanged, "/")]
-    );
+    assert_eq!(world.heard(other), [event(EventKind::NodeDeleted, "/e"), event(EventKind::NodeChildrenChanged, "/")]);
     assert_eq!(world.closed, [mine]);
     // What it still sends falls on deaf ears.
     assert_eq!(world.frame(mine, &[0, 0, 0, 1, 0, 0, 0, 11]), None);
@@ -202,8 +199,7 @@ fn lasting_watches_are_set_heard_and_removed() {
 fn a_container_goes_after_its_last_child_and_not_before_its_first() {
     let mut world = World::new();
     let id = world.client();
-    let (code, body) =
-        world.request(id, op::CREATE_CONTAINER, |w| write_create(w, "/c", b"", CreateMode::Container));
+    let (code, body) = world.request(id, op::CREATE_CONTAINER, |w| write_create(w, "/c", b"", CreateMode::Container));
     assert_eq!((code, body.len()), (Code::OK, 4 + 2 + Stat::LENGTH));
     let check = |world: &mut World| {
         let effects = world.state.delete_forsaken_containers(world.now);
@@ -257,7 +253,10 @@ fn small_requests_answer_as_apaches_server() {
         w.i32(-1).bool(true).i32(-1);
     });
     // The last result: an error, no end yet, and its code.
-    assert_eq!((code, &body[body.len() - 22..body.len() - 14]), (Code::OK, &[255, 255, 255, 255, 0, 255, 255, 255][..]));
+    assert_eq!(
+        (code, &body[body.len() - 22..body.len() - 14]),
+        (Code::OK, &[255, 255, 255, 255, 0, 255, 255, 255][..])
+    );
     assert!(world.closed.is_empty());
     let (code, _) = world.request(id, op::AUTH, |w| _ = w.i32(0).string("kerberos").buffer(None));
     assert_eq!((code, world.closed.as_slice()), (Code::AUTH_FAILED, &[id][..]));
@@ -280,7 +279,8 @@ fn random_history(seed: u64) {
         (random >> 33) % bound
     };
     let paths = ["/a", "/b", "/a/x", "/a/y", "/b/x", "/a/x/deep"];
-    let modes = [CreateMode::Persistent, CreateMode::Ephemeral, CreateMode::PersistentSequential, CreateMode::Container];
+    let modes =
+        [CreateMode::Persistent, CreateMode::Ephemeral, CreateMode::PersistentSequential, CreateMode::Container];
     for _ in 0..300 {
         let id = clients[below(3) as usize];
         let mut ops = Vec::new();

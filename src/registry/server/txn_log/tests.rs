@@ -76,8 +76,7 @@ fn a_log_cut_at_any_byte_holds_every_record_before_the_cut() {
         ends.push(ends[ends.len() - 1] + length);
     }
     assert_eq!((ends.len(), ends[4]), (5, whole.len()));
-    let directories =
-        Directories { snapshots: dir.path().join("version-2"), logs: dir.path().join("version-2") };
+    let directories = Directories { snapshots: dir.path().join("version-2"), logs: dir.path().join("version-2") };
     for cut in 0..=whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
         let (recovered, _, _) = recover(&directories).unwrap();
@@ -113,8 +112,7 @@ fn a_flipped_byte_in_the_last_log_cuts_it_there() {
     write(dir.path(), 1..=3);
     let path = dir.path().join("version-2/log.1");
     let whole = fs::read(&path).unwrap();
-    let directories =
-        Directories { snapshots: dir.path().join("version-2"), logs: dir.path().join("version-2") };
+    let directories = Directories { snapshots: dir.path().join("version-2"), logs: dir.path().join("version-2") };
     for at in HEADER.len()..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
