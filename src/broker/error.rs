@@ -6,7 +6,7 @@ use crate::{config, log, network, registry};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Config(#[from] config::Error),
+    Config(Box<config::Error>),
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
@@ -32,4 +32,10 @@ pub enum Error {
     /// A step of the start that cannot fail otherwise than by a bug did.
     #[error("{0} did not come to an end")]
     Interrupted(&'static str),
+}
+
+impl From<config::Error> for Error {
+    fn from(error: config::Error) -> Error {
+        Error::Config(Box::new(error))
+    }
 }

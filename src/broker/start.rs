@@ -157,15 +157,21 @@ impl Broker {
                 }),
             ),
         ];
-        let timed: [(i64, i64, fn(&LogManager)); 4] = [
-            same(config.replica_high_watermark_checkpoint_interval_ms, LogManager::checkpoint_high_watermarks),
-            same(config.log_flush_offset_checkpoint_interval_ms.into(), LogManager::checkpoint_recovery_points),
-            same(config.log_flush_start_offset_checkpoint_interval_ms.into(), LogManager::checkpoint_log_start_offsets),
-            (config.log_initial_task_delay_ms, config.log_retention_check_interval_ms, |logs| {
-                logs.run_retention(wall_ms())
-            }),
+        let high_watermarks_ms = config.replica_high_watermark_checkpoint_interval_ms;
+        let recovery_points_ms = i64::from(config.log_flush_offset_checkpoint_interval_ms);
+        let log_starts_ms = i64::from(config.log_flush_start_offset_checkpoint_interval_ms);
+        let retention_ms = config.log_retention_check_interval_ms;
+        let timed = [
+            Timed { first_ms: high_watermarks_ms, period_ms: high_watermarks_ms, job: LogManager::checkpoint_high_watermarks },
+            Timed { first_ms: recovery_points_ms, period_ms: recovery_points_ms, job: LogManager::checkpoint_recovery_points },
+            Timed { first_ms: log_starts_ms, period_ms: log_starts_ms, job: LogManager::checkpoint_log_start_offsets },
+            Timed {
+                first_ms: config.log_initial_task_delay_ms,
+                period_ms: retention_ms,
+                job: |logs| logs.run_retention(wall_ms()),
+            },
         ];
-        for (first_ms, period_ms, job) in timed {
+        for Timed { first_ms, period_ms, job } in timed {
             tasks.push(every(ms(first_ms), ms(period_ms), logs(job)));
         }
         let replicas = self.replicas.clone();
@@ -175,8 +181,11 @@ impl Broker {
     }
 }
 
-fn same(period_ms: i64, job: fn(&LogManager)) -> (i64, i64, fn(&LogManager)) {
-    (period_ms, period_ms, job)
+/// What is done to the logs again and again.
+struct Timed {
+    first_ms: i64,
+    period_ms: i64,
+    job: fn(&LogManager),
 }
 
 fn ms(ms: i64) -> Duration {

@@ -289,18 +289,13 @@ fn check_format(records: &[u8], version: i16) -> Result<(), Refusal> {
     if version < BATCHES_SINCE {
         return Ok(());
     }
-    let requests = format!("Produce requests with version {version}");
-    let at_least_one = || Refusal::invalid(format!("{requests} must have at least one record batch per partition"));
+    let refuse = |what: &str| Err(Refusal::invalid(format!("Produce requests with version {version} {what}")));
     let first = match Batch::split_first(records) {
-        Ok((first, rest)) if rest.is_empty() => first,
-        Ok(_) => {
-            let only_one = format!("{requests} are only allowed to contain exactly one record batch per partition");
-            return Err(Refusal::invalid(only_one));
-        }
-        Err(batch::Error::Truncated { .. }) => return Err(at_least_one()),
+        Ok((first, [])) => first,
+        Ok(_) => return refuse("are only allowed to contain exactly one record batch per partition"),
+        Err(batch::Error::Truncated { .. }) => return refuse("must have at least one record batch per partition"),
         Err(batch::Error::Magic(0 | 1)) => {
-            let only_v2 = format!("{requests} are only allowed to contain record batches with magic version 2");
-            return Err(Refusal::invalid(only_v2));
+            return refuse("are only allowed to contain record batches with magic version 2");
         }
         Err(error) => return Err(corrupt(&error)),
     };

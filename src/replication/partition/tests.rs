@@ -97,7 +97,7 @@ fn a_lagging_follower_is_proposed_for_removal_once_and_counts_until_the_controll
     partition.handle(Event::Appended { log_end_offset: 5 }, 1_000);
     assert!(partition.handle(Event::CheckLag, 30_000).is_empty());
     let proposal = Action::ProposeIsr { isr: vec![ME], leader_epoch: 0, partition_epoch: 0 };
-    assert_eq!(partition.handle(Event::CheckLag, 31_001), [proposal.clone()]);
+    assert_eq!(partition.handle(Event::CheckLag, 31_001), std::slice::from_ref(&proposal));
     assert!(partition.handle(Event::CheckLag, 31_002).is_empty(), "one proposal at a time");
     assert_eq!(partition.high_watermark(), 0);
     partition.handle(Event::IsrRefused { leader_epoch: 0, give_up: false }, 31_003);
