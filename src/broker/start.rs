@@ -162,8 +162,16 @@ impl Broker {
         let log_starts_ms = i64::from(config.log_flush_start_offset_checkpoint_interval_ms);
         let retention_ms = config.log_retention_check_interval_ms;
         let timed = [
-            Timed { first_ms: high_watermarks_ms, period_ms: high_watermarks_ms, job: LogManager::checkpoint_high_watermarks },
-            Timed { first_ms: recovery_points_ms, period_ms: recovery_points_ms, job: LogManager::checkpoint_recovery_points },
+            Timed {
+                first_ms: high_watermarks_ms,
+                period_ms: high_watermarks_ms,
+                job: LogManager::checkpoint_high_watermarks,
+            },
+            Timed {
+                first_ms: recovery_points_ms,
+                period_ms: recovery_points_ms,
+                job: LogManager::checkpoint_recovery_points,
+            },
             Timed { first_ms: log_starts_ms, period_ms: log_starts_ms, job: LogManager::checkpoint_log_start_offsets },
             Timed {
                 first_ms: config.log_initial_task_delay_ms,

@@ -38,7 +38,14 @@ impl Fixture {
         self.decide_in(1, ID, leader, leader_epoch, replicas)
     }
 
-    fn decide_in(&self, controller_epoch: i32, id: Uuid, leader: i32, leader_epoch: i32, replicas: &[i32]) -> ErrorCode {
+    fn decide_in(
+        &self,
+        controller_epoch: i32,
+        id: Uuid,
+        leader: i32,
+        leader_epoch: i32,
+        replicas: &[i32],
+    ) -> ErrorCode {
         let state = LeaderAndIsrPartitionState {
             leader,
             leader_epoch,
@@ -46,8 +53,7 @@ impl Fixture {
             replicas: replicas.to_vec(),
             ..Default::default()
         };
-        let topic =
-            LeaderAndIsrTopicState { topic_name: "t".into(), topic_id: id, partition_states: vec![state] };
+        let topic = LeaderAndIsrTopicState { topic_name: "t".into(), topic_id: id, partition_states: vec![state] };
         let request = LeaderAndIsrRequest { controller_epoch, topic_states: vec![topic], ..Default::default() };
         let response = self.manager.become_leader_or_follower(&request, 7, &|_| LogConfig::default());
         match response.topics.first() {
