@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ottla::network::Peer;
 use ottla::wire::ApiKey;
-use ottla::wire::header::{RequestHeader, request_frame};
+use ottla::wire::header::{RequestHeader, decode_response, request_frame};
 use ottla::wire::messages::*;
 use ottla::wire::{ErrorCode, Message, Writer};
 
@@ -71,6 +71,23 @@ async fn frames_that_are_none_close_their_connection() {
     refuses(&address, frame(ApiKey::Produce as i16, 9, &[0xff; 40]), "a body that does not parse").await;
     refuses(&address, frame(ApiKey::Fetch as i16, 12, &[0x7f; 60]), "a body that does not parse").await;
     still_serves(&peer).await;
+}
+
+/// What librdkafka 2.12 sends for all topics: a null array of one byte in a place made for four.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_after_a_request_are_let_be() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("t", 1, &[]).await;
+    let mut stream = TcpStream::connect(broker.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(&frame(ApiKey::Metadata as i16, 12, &[0, 0, 0, 0, 1, 0, 0])).unwrap();
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut answer).unwrap();
+    let (_, metadata) = decode_response::<metadata::MetadataResponse>(answer.into(), ApiKey::Metadata, 12).unwrap();
+    let names: Vec<_> = metadata.topics.iter().map(|topic| topic.name.as_deref()).collect();
+    assert_eq!(names, [Some("t")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

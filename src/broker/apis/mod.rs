@@ -53,7 +53,7 @@ use std::sync::Arc;
 use super::Broker;
 use crate::network::{Reply, RequestContext};
 use crate::wire::messages::*;
-use crate::wire::{ApiKey, Bytes, ErrorCode, Message};
+use crate::wire::{ApiKey, Bytes, ErrorCode, Message, Reader};
 pub(super) use fetch_session::FetchSessions;
 
 /// One row of the table.
@@ -75,7 +75,9 @@ macro_rules! apis {
     };
     (@handle $($handler:ident)::+, bytes) => { $($handler)::+ };
     (@handle $($handler:ident)::+, $request:ident) => {
-        |broker, context, body| match $request::decode(body, context.version()) {
+        // Bytes after the message are let be, as Apache's brokers do: librdkafka 2.12 has three of them at
+        // the end of a Metadata request for all topics.
+        |broker, context, body| match $request::decode_from(&mut Reader::new(body), context.version()) {
             Ok(request) => $($handler)::+(broker, context, request),
             Err(error) => {
                 tracing::debug!(address = %context.client_address, key = $request::KEY, %error, "malformed request");
