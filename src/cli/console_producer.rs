@@ -8,7 +8,7 @@ mod lines;
 mod options;
 mod undelivered;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;

@@ -170,8 +170,9 @@ struct Shared {
 const PLACEMENT_AGE: Duration = Duration::from_secs(5);
 /// How long to wait before a full queue is tried again: at 300 MB/s it has drained by 1.5 MB of its 32.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
-/// Java's `retry.backoff.ms` between two looks for a topic that is not there yet.
-const METADATA_PAUSE: Duration = Duration::from_millis(100);
+/// The pauses between looks for a topic that is not there yet: short ones for a topic that is being created because
+/// we asked for it, then Java's `retry.backoff.ms`.
+const METADATA_PAUSE: std::ops::Range<Duration> = Duration::from_millis(5)..Duration::from_millis(100);
 /// How long one look may wait for a broker before we ask whether there is still a point in waiting.
 const METADATA_SLICE: Duration = Duration::from_millis(500);
 
@@ -240,6 +241,7 @@ impl Producer {
         mut keep_waiting: impl FnMut(&ClientError, Duration) -> bool,
     ) -> Result<(), ClientError> {
         let started = Instant::now();
+        let mut pause = METADATA_PAUSE.start;
         loop {
             let remaining = limit.saturating_sub(started.elapsed());
             let looked_up = self.look_up_topic(remaining.min(METADATA_SLICE));
@@ -257,11 +259,12 @@ impl Producer {
                 }
                 Err(error) if !may_pass(&error) => return Err(error),
                 Err(error) => {
-                    let is_over = started.elapsed() + METADATA_PAUSE >= limit;
+                    let is_over = started.elapsed() + pause >= limit;
                     if is_over || !keep_waiting(&error, started.elapsed()) {
                         return Err(ClientError::from_code(code::TIMED_OUT));
                     }
-                    std::thread::sleep(METADATA_PAUSE);
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(METADATA_PAUSE.end);
                 }
             }
         }
