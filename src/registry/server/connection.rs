@@ -88,8 +88,8 @@ impl Outbox {
         std::mem::take(&mut *self.queue.lock())
     }
 
-    fn is_busy(&self) -> bool {
-        self.queue.lock().bytes.len() > OUTBOX_BYTES_BUSY
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.lock().bytes.len()
     }
 }
 
@@ -143,7 +143,7 @@ async fn receive(shared: &Shared, id: ConnectionId, outbox: &Outbox, mut socket:
     let mut buffer = BytesMut::new();
     let mut introduced = false;
     loop {
-        while outbox.is_busy() {
+        while outbox.queued_bytes() > OUTBOX_BYTES_BUSY {
             tokio::select! {
                 () = outbox.wake_reader.notified() => {}
                 _ = closed.wait_for(|closed| *closed) => return End::Closed,

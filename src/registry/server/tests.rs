@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::registry::session::{CreateMode, EventKind, Op, OpResult, Session, State as SessionState};
+use crate::registry::session::{CreateMode, EventKind, Session, State as SessionState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -12,118 +12,6 @@ fn config(dir: &Path) -> ServerConfig {
 
 async fn connect(server: &Server) -> Session {
     Session::connect(&server.local_addr().to_string(), 10 * SECOND, 10 * SECOND).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_znode_is_created_read_set_and_deleted() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = start(config(dir.path())).await.unwrap();
-    let session = connect(&server).await;
-    assert_eq!(session.create("/a", None, CreateMode::Persistent).await.unwrap(), "/a");
-    assert!(matches!(session.create("/a", None, CreateMode::Persistent).await, Err(Error::NodeExists(_))));
-    assert!(matches!(session.create("/x/y", None, CreateMode::Persistent).await, Err(Error::NoNode(_))));
-    let (data, stat) = session.get("/a").await.unwrap();
-    assert!(data.is_empty());
-    assert_eq!((stat.version, stat.data_length, stat.czxid), (0, 0, stat.mzxid));
-    let stat = session.set("/a", b"one", 0).await.unwrap();
-    assert_eq!((stat.version, stat.data_length), (1, 3));
-    assert!(matches!(session.set("/a", b"two", 0).await, Err(Error::BadVersion(_))));
-    session.create("/a/b", Some(b""), CreateMode::Persistent).await.unwrap();
-    assert!(matches!(session.delete("/a", -1).await, Err(Error::NotEmpty(_))));
-    assert_eq!(session.children("/a").await.unwrap(), ["b"]);
-    assert_eq!(session.children("/").await.unwrap(), ["a", "zookeeper"]);
-    session.delete_recursive("/a").await.unwrap();
-    assert_eq!(session.exists("/a").await.unwrap(), None);
-    session.close().await;
-    assert_eq!(session.state(), SessionState::Closed);
-    assert!(matches!(session.get("/").await, Err(Error::Closed)));
-    server.shutdown().await;
-}
-
-#[tokio::test]
-async fn sequential_znodes_are_numbered_by_their_parent() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = start(config(dir.path())).await.unwrap();
-    let session = connect(&server).await;
-    let first = session.create_with_parents("/q/n_", None, CreateMode::PersistentSequential).await.unwrap();
-    session.create("/q/other", None, CreateMode::Persistent).await.unwrap();
-    let third = session.create("/q/n_", None, CreateMode::EphemeralSequential).await.unwrap();
-    assert_eq!((first.as_str(), third.as_str()), ("/q/n_0000000000", "/q/n_0000000002"));
-    session.delete(&third, -1).await.unwrap();
-    let (_, stat) = session.get("/q").await.unwrap();
-    assert_eq!((stat.cversion, stat.num_children), (4, 2));
-}
-
-#[tokio::test]
-async fn a_multi_is_all_or_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = start(config(dir.path())).await.unwrap();
-    let session = connect(&server).await;
-    // What a Kafka broker does to register itself.
-    let done =
-        session.multi(&[Op::create("/b", None, CreateMode::Ephemeral), Op::set("/b", *b"json", 0)]).await.unwrap();
-    let [OpResult::Created(path), OpResult::Set(stat)] = &done[..] else { panic!("{done:?}") };
-    assert_eq!((path.as_str(), stat.version, stat.czxid), ("/b", 1, stat.mzxid));
-    assert_eq!(Some(stat.ephemeral_owner), session.session_id());
-
-    let (_, root) = session.get("/").await.unwrap();
-    let failed = session
-        .multi(&[
-            Op::create("/c", None, CreateMode::Persistent),
-            Op::set("/b", *b"other", -1),
-            Op::delete("/b", -1),
-            Op::check("/c", 7),
-            Op::delete("/nothing", -1),
-        ])
-        .await
-        .unwrap_err();
-    assert_eq!(failed.index, Some(3));
-    assert!(matches!(failed.error, Error::BadVersion(path) if path == "/c"));
-    assert_eq!(session.exists("/c").await.unwrap(), None);
-    assert_eq!(session.get("/b").await.unwrap().0, "json");
-    assert_eq!(session.get("/").await.unwrap().1, root);
-    let checked = session.multi(&[Op::check("/b", 1), Op::delete("/b", 1)]).await.unwrap();
-    assert_eq!(checked, [OpResult::Checked, OpResult::Deleted]);
-}
-
-#[tokio::test]
-async fn watches_fire_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = start(config(dir.path())).await.unwrap();
-    let (ours, theirs) = (connect(&server).await, connect(&server).await);
-    let (none, created) = ours.exists_and_watch("/a").await.unwrap();
-    assert_eq!(none, None);
-    let (_, children) = ours.children_and_watch("/").await.unwrap();
-    theirs.create("/a", None, CreateMode::Persistent).await.unwrap();
-    assert_eq!(created.await.kind, EventKind::NodeCreated);
-    assert_eq!(children.await.kind, EventKind::NodeChildrenChanged);
-    let (_, _, changed) = ours.get_and_watch("/a").await.unwrap();
-    let (_, _, again) = ours.get_and_watch("/a").await.unwrap();
-    theirs.set("/a", b"x", -1).await.unwrap();
-    assert_eq!(changed.await.kind, EventKind::NodeDataChanged);
-    let event = again.await;
-    assert_eq!((event.kind, event.path.as_str()), (EventKind::NodeDataChanged, "/a"));
-    let (_, deleted) = ours.exists_and_watch("/a").await.unwrap();
-    theirs.delete("/a", -1).await.unwrap();
-    assert_eq!(deleted.await.kind, EventKind::NodeDeleted);
-}
-
-#[tokio::test]
-async fn a_chroot_is_seen_by_nobody_inside() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = start(config(dir.path())).await.unwrap();
-    let outside = connect(&server).await;
-    let inside =
-        Session::connect(&format!("{}/kafka/one", server.local_addr()), 10 * SECOND, 10 * SECOND).await.unwrap();
-    inside.ensure_chroot().await.unwrap();
-    inside.ensure_chroot().await.unwrap();
-    let (_, _, changed) = inside.get_and_watch("/").await.unwrap();
-    assert_eq!(inside.create("/a", None, CreateMode::Persistent).await.unwrap(), "/a");
-    assert!(outside.exists("/kafka/one/a").await.unwrap().is_some());
-    outside.set("/kafka/one", b"", -1).await.unwrap();
-    assert_eq!(changed.await.path, "/");
-    let made = inside.multi(&[Op::create("/b", None, CreateMode::Persistent)]).await.unwrap();
-    assert_eq!(made, [OpResult::Created("/b".into())]);
 }
 
 #[tokio::test]
@@ -298,6 +186,39 @@ async fn hostile_bytes_end_their_connection_and_nothing_else() {
     vector.write_request(1, 101, &[0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]).await;
     assert_eq!(vector.read_to_end().await, 0);
     assert_eq!(session.children("/zookeeper").await.unwrap(), ["config", "quota"]);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_read_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(config(dir.path())).await.unwrap();
+    let session = connect(&server).await;
+    session.create("/big", Some(&[7; 500_000]), CreateMode::Persistent).await.unwrap();
+    let mut slow = Raw::connect(&server).await;
+    slow.handshake(0, 0, &[0; 16], 10_000).await.unwrap();
+    let mut w = crate::registry::jute::Writer::frame();
+    w.i32(1).i32(4).string("/big").bool(false);
+    let requests = w.into_frame().repeat(100);
+    slow.write(&requests).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let queued: Vec<usize> = server.shared.locked.lock().outboxes.values().map(|outbox| outbox.queued_bytes()).collect();
+    // The limit, and the answer that went beyond it.
+    assert!(queued.iter().all(|bytes| *bytes < (1 << 20) + 1_000_000), "{queued:?}");
+    assert_eq!(session.get("/big").await.unwrap().0.len(), 500_000);
+    for _ in 0..100 {
+        assert_eq!(slow.frame().await.unwrap().len(), 16 + 4 + 500_000 + 68);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_the_disk_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(config(dir.path())).await.unwrap();
+    std::fs::remove_dir_all(dir.path().join("version-2")).unwrap();
+    let refused = Session::connect(&server.local_addr().to_string(), 10 * SECOND, Duration::from_millis(300)).await;
+    assert!(matches!(refused, Err(Error::Timeout)));
+    tokio::time::timeout(10 * SECOND, server.failed()).await.expect("the server knows");
+    server.shutdown().await;
 }
 
 #[tokio::test]

@@ -602,3 +602,6 @@ fn parsed<T>(result: Result<T, Malformed>) -> Result<T, Error> {
 fn element_ends(path: &str) -> impl Iterator<Item = usize> + '_ {
     path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]).filter(|end| *end > 0)
 }
+
+#[cfg(test)]
+mod tests;
