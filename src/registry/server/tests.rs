@@ -201,7 +201,8 @@ async fn a_client_that_does_not_read_is_not_read_either() {
     let requests = w.into_frame().repeat(100);
     slow.write(&requests).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let queued: Vec<usize> = server.shared.locked.lock().outboxes.values().map(|outbox| outbox.queued_bytes()).collect();
+    let queued: Vec<usize> =
+        server.shared.locked.lock().outboxes.values().map(|outbox| outbox.queued_bytes()).collect();
     // The limit, and the answer that went beyond it.
     assert!(queued.iter().all(|bytes| *bytes < (1 << 20) + 1_000_000), "{queued:?}");
     assert_eq!(session.get("/big").await.unwrap().0.len(), 500_000);

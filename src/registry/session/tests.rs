@@ -75,10 +75,8 @@ async fn sequential_znodes_are_numbered_by_their_parent() {
 async fn a_multi_is_all_or_nothing() {
     everywhere(async |session, _| {
         // What a Kafka broker does to register itself.
-        let done = session
-            .multi(&[Op::create("/b", None, CreateMode::Ephemeral), Op::set("/b", *b"json", 0)])
-            .await
-            .unwrap();
+        let done =
+            session.multi(&[Op::create("/b", None, CreateMode::Ephemeral), Op::set("/b", *b"json", 0)]).await.unwrap();
         let [OpResult::Created(path), OpResult::Set(stat)] = &done[..] else { panic!("{done:?}") };
         assert_eq!((path.as_str(), stat.version, stat.czxid), ("/b", 1, stat.mzxid));
         assert_eq!(Some(stat.ephemeral_owner), session.session_id());
