@@ -22,7 +22,7 @@ use crate::config::Properties;
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
     let wanted = Wanted::read(&arguments());
-    stop("kafka", |words| is_broker(words), |process| wanted.matches(process))
+    stop("kafka", is_broker, |process| wanted.matches(process))
 }
 
 /// Signals every process that `is_server` and for which `is_wanted`; `name` is for `No NAME server to stop`.
@@ -105,8 +105,8 @@ impl Wanted {
     /// Only the form with `=` counts, and everything else is ignored, as in the script.
     fn read(args: &[String]) -> Wanted {
         let value = |flag: &str| {
-            let values = args.iter().filter_map(|word| word.strip_prefix(flag)).filter(|value| !value.is_empty());
-            values.last().map(str::to_owned)
+            let mut values = args.iter().filter_map(|word| word.strip_prefix(flag)).filter(|value| !value.is_empty());
+            values.next_back().map(str::to_owned)
         };
         let wanted = Wanted { process_role: value("--process-role="), node_id: value("--node-id=") };
         if wanted.process_role.is_some() && wanted.node_id.is_some() {

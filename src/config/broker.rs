@@ -520,7 +520,7 @@ fn check_together(file: &Properties, values: &BTreeMap<&'static str, String>) ->
     };
     let retention = retention_ms(values)?;
     require(
-        retention >= 1 || retention < 0,
+        retention != 0,
         "log.retention.ms",
         "log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
     )?;

@@ -120,7 +120,7 @@ pub(super) fn parse_protocol_map(text: &str) -> Result<BTreeMap<String, Security
             return Err(Error::InvalidValue {
                 key: "listener.security.protocol.map".into(),
                 value: text.into(),
-                reason: format!("{item} is not NAME:PROTOCOL"),
+                reason: format!("{item} is not NAME:PROTOCOL").into(),
                 allowed: "NAME:PROTOCOL,… with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL".into(),
                 location: None,
             });

@@ -33,7 +33,7 @@ pub enum Error {
     Syntax { file: PathBuf, line: u32, reason: String },
     /// A known key with a value that it does not take.
     #[error("Invalid value {value} for configuration {key}: {reason}{}", whence(.location, .allowed))]
-    InvalidValue { key: String, value: String, reason: String, allowed: String, location: Option<Location> },
+    InvalidValue { key: String, value: String, reason: Box<str>, allowed: Box<str>, location: Option<Location> },
     /// Keys or values that do not go together.
     #[error("{reason}{}", whence(.location, ""))]
     Unusable { reason: String, location: Option<Location> },

@@ -262,7 +262,7 @@ pub fn validate_topic_configs<'a>(configs: impl IntoIterator<Item = (&'a str, Op
             key: "min.compaction.lag.ms".into(),
             value: lags.0.to_string(),
             reason: "cannot be larger than max.compaction.lag.ms".into(),
-            allowed: format!("0 to {}", lags.1),
+            allowed: format!("0 to {}", lags.1).into(),
             location: None,
         });
     }

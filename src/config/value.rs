@@ -10,8 +10,8 @@ pub(super) fn check(name: &str, kind: Kind, valid: Valid, raw: &str) -> Result<S
     let refuse = |value: &str, reason: String| Error::InvalidValue {
         key: name.to_owned(),
         value: value.to_owned(),
-        reason,
-        allowed: allowed(kind, valid),
+        reason: reason.into(),
+        allowed: allowed(kind, valid).into(),
         location: None,
     };
     let text = raw.trim();

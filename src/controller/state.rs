@@ -549,10 +549,10 @@ impl ControllerState {
                 }
                 Err(Conflict) => {
                     out.reads.push(name.clone());
-                    if let Some(alter) = asked_by.and_then(|token| self.alters.get_mut(&token)) {
-                        if let Some(place) = alter.waiting.remove(&name) {
-                            alter.fail(place, ErrorCode::INVALID_UPDATE_VERSION);
-                        }
+                    if let Some(alter) = asked_by.and_then(|token| self.alters.get_mut(&token))
+                        && let Some(place) = alter.waiting.remove(&name)
+                    {
+                        alter.fail(place, ErrorCode::INVALID_UPDATE_VERSION);
                     }
                     continue;
                 }

@@ -227,11 +227,7 @@ impl ControllerState {
                     ErrorCode::NONE => {
                         live.offline.remove(&replica);
                     }
-                    ErrorCode::KAFKA_STORAGE_ERROR => {
-                        if live.offline.insert(replica.clone()) {
-                            failed.push(replica);
-                        }
-                    }
+                    ErrorCode::KAFKA_STORAGE_ERROR if live.offline.insert(replica.clone()) => failed.push(replica),
                     _ => {}
                 }
             }

@@ -621,7 +621,7 @@ fn random_history(seed: u64) {
                 let new = new.map(|name| (name.clone(), world.topics[name].clone())).collect();
                 events.push(Event::TopicsChanged { names, new });
             }
-            2 | 3 | 4 => {
+            2..=4 => {
                 // A leader wants some ISR, with what it knows, which may be of yesterday.
                 let known: Vec<(TopicPartition, PartitionState, i32)> = world
                     .states
