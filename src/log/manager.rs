@@ -28,6 +28,8 @@ use crate::wire::{TopicPartition, Uuid};
 const DELETE_SUFFIX: &str = "-delete";
 const FUTURE_SUFFIX: &str = "-future";
 const STRAY_SUFFIX: &str = "-stray";
+/// Logs that are made side by side: they wait for the disk, not for a processor.
+const CREATING_THREADS: usize = 16;
 /// What a file's name may have in bytes.
 const NAME_MAX: usize = 255;
 
@@ -44,6 +46,14 @@ pub struct LogManagerOptions<'a> {
     pub recovery_threads_per_dir: usize,
     /// Wall clock, milliseconds since 1970.
     pub now_ms: i64,
+}
+
+/// A log that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewLog {
+    pub partition: TopicPartition,
+    pub topic_id: Uuid,
+    pub config: LogConfig,
 }
 
 /// All logs of a broker.
@@ -202,37 +212,82 @@ impl LogManager {
         config: LogConfig,
         now_ms: i64,
     ) -> Result<Arc<Log>, Error> {
+        let wanted = NewLog { partition: TopicPartition::new(topic, partition), topic_id, config };
+        let mut created = self.create_logs(vec![wanted], now_ms);
+        created.pop().unwrap_or_else(|| Err(no_log_dir()))
+    }
+
+    /// Many logs at once, each as [`create_log`](Self::create_log) does it; the results are in the order of `wanted`.
+    ///
+    /// Each log costs two syncs of the disk. They are made side by side, so that a file system with a journal shares
+    /// its commits among them.
+    pub fn create_logs(&self, wanted: Vec<NewLog>, now_ms: i64) -> Vec<Result<Arc<Log>, Error>> {
         let mut changes = self.changes.lock();
-        let partition = TopicPartition::new(topic, partition);
-        if let Some(log) = self.log(&partition) {
-            log.assign_topic_id(topic_id)?;
-            return Ok(log);
-        }
-        if changes.stale.contains(&partition) {
+        if wanted.iter().any(|new| changes.stale.contains(&new.partition)) {
             // The checkpoints still speak of the deleted namesake; after a crash they would be believed.
             self.write_all_checkpoints(&mut changes);
         }
-        let counts = self.logs.read().values().fold(HashMap::new(), |mut counts: HashMap<PathBuf, usize>, log| {
-            *counts.entry(log.log_dir().path().to_owned()).or_default() += 1;
-            counts
-        });
-        let dir = self.online_dirs().min_by_key(|dir| counts.get(dir.path()).copied().unwrap_or(0));
-        let Some(dir) = dir else {
-            return Err(Error::storage("", io::Error::other("all log directories are offline")));
-        };
-        let path = dir.path().join(partition.to_string());
-        let made = fs::create_dir_all(&path).and_then(|()| match topic_id.is_zero() {
-            true => Ok(()),
-            false => log_dir::write_partition_metadata(&path, topic_id),
-        });
-        if let Err(reason) = made {
-            dir.fail(&reason);
-            return Err(Error::storage(dir.path(), reason));
+        let names: Vec<(TopicPartition, Uuid)> =
+            wanted.iter().map(|new| (new.partition.clone(), new.topic_id)).collect();
+        let mut failed: HashMap<TopicPartition, Error> = HashMap::new();
+        for (partition, made) in self.make_logs(self.in_log_dirs(wanted), now_ms) {
+            match made {
+                Ok(log) => drop(self.logs.write().insert(partition, log)),
+                Err(error) => drop(failed.insert(partition, error)),
+            }
         }
-        let load = LoadOptions { clean: true, recovery_point: 0, log_start_offset: 0, now_ms };
-        let log = Arc::new(Log::open(Arc::clone(dir), path, partition.clone(), config, load, None)?);
-        self.logs.write().insert(partition, Arc::clone(&log));
-        Ok(log)
+        let mut result = |(partition, topic_id): (TopicPartition, Uuid)| match self.log(&partition) {
+            Some(log) => log.assign_topic_id(topic_id).map(|()| log),
+            None => Err(failed.remove(&partition).unwrap_or_else(no_log_dir)),
+        };
+        names.into_iter().map(&mut result).collect()
+    }
+
+    /// The logs that are not there yet, each once, with the log dir that takes it.
+    fn in_log_dirs(&self, wanted: Vec<NewLog>) -> Vec<(NewLog, Arc<LogDir>)> {
+        let logs = self.logs.read();
+        let mut counts: HashMap<PathBuf, usize> = HashMap::new();
+        for log in logs.values() {
+            *counts.entry(log.log_dir().path().to_owned()).or_default() += 1;
+        }
+        let mut taken: HashSet<TopicPartition> = HashSet::new();
+        let mut placed = Vec::with_capacity(wanted.len());
+        for new in wanted {
+            let Some(dir) = self.online_dirs().min_by_key(|dir| counts.get(dir.path()).copied().unwrap_or(0)) else {
+                break;
+            };
+            if !logs.contains_key(&new.partition) && taken.insert(new.partition.clone()) {
+                *counts.entry(dir.path().to_owned()).or_default() += 1;
+                placed.push((new, dir.clone()));
+            }
+        }
+        placed
+    }
+
+    fn make_logs(
+        &self,
+        mut placed: Vec<(NewLog, Arc<LogDir>)>,
+        now_ms: i64,
+    ) -> Vec<(TopicPartition, Result<Arc<Log>, Error>)> {
+        let make = |(new, dir): (NewLog, Arc<LogDir>)| (new.partition.clone(), make_log(new, &dir, now_ms));
+        if placed.len() <= 1 {
+            return placed.pop().map(make).into_iter().collect();
+        }
+        let threads = placed.len().min(CREATING_THREADS);
+        let queue = Mutex::new(placed);
+        let made = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let Some(next) = queue.lock().pop() else { break };
+                        let log = make(next);
+                        made.lock().push(log);
+                    }
+                });
+            }
+        });
+        made.into_inner()
     }
 
     /// Takes the partition's log away: its folder is renamed at once and goes for good after `file.delete.delay.ms`.
@@ -390,6 +445,26 @@ fn deleted_name(partition: &TopicPartition) -> String {
     let name = partition.to_string();
     let keep = name.len().min(NAME_MAX - suffix.len());
     format!("{}{suffix}", &name[..keep])
+}
+
+/// The folder with the topic's id, and the empty log in it.
+fn make_log(new: NewLog, dir: &Arc<LogDir>, now_ms: i64) -> Result<Arc<Log>, Error> {
+    let NewLog { partition, topic_id, config } = new;
+    let path = dir.path().join(partition.to_string());
+    let made = fs::create_dir_all(&path).and_then(|()| match topic_id.is_zero() {
+        true => Ok(()),
+        false => log_dir::write_partition_metadata(&path, topic_id),
+    });
+    if let Err(reason) = made {
+        dir.fail(&reason);
+        return Err(Error::storage(dir.path(), reason));
+    }
+    let load = LoadOptions { clean: true, recovery_point: 0, log_start_offset: 0, now_ms };
+    Ok(Arc::new(Log::open(Arc::clone(dir), path, partition, config, load, None)?))
+}
+
+fn no_log_dir() -> Error {
+    Error::storage("", io::Error::other("all log directories are offline"))
 }
 
 #[cfg(test)]

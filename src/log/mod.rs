@@ -50,7 +50,7 @@ pub use config::{CleanupPolicy, LogConfig};
 pub use error::{Error, RecordError};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
 pub use log_dir::{LogDir, MetaProperties};
-pub use manager::{LogManager, LogManagerOptions};
+pub use manager::{LogManager, LogManagerOptions, NewLog};
 pub use producer_state::{AppendOrigin, BatchMetadata, ProducerEntry, RecentBatches};
 pub use read::{FileRange, FoundOffset, ReadInfo, UpperBound};
 pub use transaction_index::AbortedTxn;

@@ -16,7 +16,7 @@ use super::delayed::{Moved, Parking};
 use super::metadata::MetadataCache;
 use super::partition::{Action, Event, LeaderAndIsr, Limits, Millis, Partition};
 use super::{AppendOrigin, Appended, Error, Isolation, ReadParams, ReadResult, RequiredAcks};
-use crate::log::{Log, LogConfig, LogManager, UpperBound};
+use crate::log::{Log, LogConfig, LogManager, NewLog, UpperBound};
 use crate::wire::messages::leader_and_isr::{
     LeaderAndIsrPartitionError, LeaderAndIsrPartitionState, LeaderAndIsrTopicError,
 };
@@ -482,6 +482,7 @@ impl ReplicaManager {
             return LeaderAndIsrResponse { error_code, ..Default::default() };
         }
         *controller_epoch = request.controller_epoch;
+        self.create_missing(request, config);
         let mut response = LeaderAndIsrResponse::default();
         let mut changes = Vec::new();
         for state in &request.ungrouped_partition_states {
@@ -574,6 +575,53 @@ impl ReplicaManager {
         let config = config(topic);
         let limits = self.limits(&config);
         let created = self.logs.create_log(topic, state.partition_index, topic_id, config, now_ms());
+        match self.host(name, created, limits)? {
+            Hosted::Online(replica) => Ok(replica),
+            Hosted::Offline => Err(ErrorCode::KAFKA_STORAGE_ERROR),
+        }
+    }
+
+    /// Makes the logs of a request's new partitions all at once: the disk is slow, and does not mind many.
+    fn create_missing(&self, request: &LeaderAndIsrRequest, config: &dyn Fn(&str) -> LogConfig) {
+        let mut wanted = Vec::new();
+        let mut limits = Vec::new();
+        for topic in &request.topic_states {
+            let config = config(&topic.topic_name);
+            for state in &topic.partition_states {
+                let is_ours = state.replicas.contains(&self.broker_id);
+                if is_ours && self.hosted(&topic.topic_name, state.partition_index).is_none() {
+                    limits.push(self.limits(&config));
+                    wanted.push(NewLog {
+                        partition: TopicPartition::new(topic.topic_name.as_str(), state.partition_index),
+                        topic_id: topic.topic_id,
+                        config: config.clone(),
+                    });
+                }
+            }
+        }
+        if wanted.len() < 2 {
+            return;
+        }
+        let names: Vec<TopicPartition> = wanted.iter().map(|new| new.partition.clone()).collect();
+        let created = self.logs.create_logs(wanted, now_ms());
+        for ((name, created), limits) in names.into_iter().zip(created).zip(limits) {
+            // One that failed is tried again, and refused, when its turn comes.
+            if created.is_ok() {
+                let _ = self.host(name, created, limits);
+            }
+        }
+    }
+
+    /// Takes a partition in, with the log that was made for it or not.
+    ///
+    /// # Errors
+    /// `INCONSISTENT_TOPIC_ID`: it is not taken in.
+    fn host(
+        &self,
+        name: TopicPartition,
+        created: Result<Arc<Log>, crate::log::Error>,
+        limits: Limits,
+    ) -> Result<Hosted, ErrorCode> {
         let hosted = match created {
             Ok(log) => {
                 let mut partition = Partition::new(self.broker_id, log.log_end_offset(), log.high_watermark());
@@ -592,10 +640,7 @@ impl ReplicaManager {
             }
         };
         self.hosted.write().entry(name.topic).or_default().insert(name.partition, hosted.clone());
-        match hosted {
-            Hosted::Online(replica) => Ok(replica),
-            Hosted::Offline => Err(ErrorCode::KAFKA_STORAGE_ERROR),
-        }
+        Ok(hosted)
     }
 
     /// Carries out StopReplica: partitions end here, their logs are deleted if it says so. It renames folders: call
