@@ -17,7 +17,7 @@ use crate::config::{BrokerConfig, Endpoint, SecurityProtocol};
 use crate::controller::Controller;
 use crate::log::{LogManager, LogManagerOptions};
 use crate::network::{self, Limits, Listener};
-use crate::registry::session::CreateMode;
+use crate::registry::session::{CreateMode, Op};
 use crate::registry::znodes::{ClusterId, ConfigEntity, DELETE_TOPICS, EntityConfig, PERSISTENT_PATHS, TOPICS};
 use crate::registry::{self, Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
@@ -251,6 +251,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 async fn persistent_paths(session: &Session) -> Result<(), Error> {
+    // A fresh registry gets all of them at once: one sync of its log instead of one a path.
+    let all: Vec<Op> = PERSISTENT_PATHS.iter().map(|path| Op::create(*path, None, CreateMode::Persistent)).collect();
+    if session.multi(&all).await.is_ok() {
+        return Ok(());
+    }
     for path in PERSISTENT_PATHS {
         match session.create_with_parents(path, None, CreateMode::Persistent).await {
             Ok(_) | Err(registry::Error::NodeExists(_)) => {}
