@@ -62,6 +62,9 @@ pub struct LogManager {
     logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
     /// Orders creation and deletion.
     changes: Mutex<Changes>,
+    /// Held while a checkpoint is written: two writers of one would take each other's temporary file away. False once
+    /// the dirs may be another's.
+    may_checkpoint: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -94,7 +97,7 @@ impl LogManager {
         for dir in &dirs {
             claim(dir, &options)?;
         }
-        let manager = LogManager { dirs, logs: RwLock::default(), changes: Mutex::default() };
+        let manager = LogManager { dirs, logs: RwLock::default(), changes: Mutex::default(), may_checkpoint: Mutex::new(true) };
         for dir in &manager.dirs {
             if let Err(reason) = manager.load_dir(dir, &options) {
                 match reason {
@@ -367,6 +370,7 @@ impl LogManager {
         let mut changes = self.changes.lock();
         self.for_each_log("shutdown", |log| log.close(now_ms));
         self.write_all_checkpoints(&mut changes);
+        *self.may_checkpoint.lock() = false;
         for dir in &self.dirs {
             if !dir.is_offline()
                 && let Err(reason) = dir.write_clean_shutdown_marker()
@@ -385,6 +389,10 @@ impl LogManager {
     }
 
     fn write_checkpoint(&self, name: &str, offset_of: impl Fn(&Log) -> Option<i64>) {
+        let may_checkpoint = self.may_checkpoint.lock();
+        if !*may_checkpoint {
+            return;
+        }
         let mut by_dir: HashMap<&Path, BTreeMap<TopicPartition, i64>> = HashMap::new();
         let logs = self.all_logs();
         for log in &logs {

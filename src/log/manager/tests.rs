@@ -141,3 +141,26 @@ fn a_failed_disk_takes_its_dir_offline_and_spares_the_others() {
     manager.shutdown(0);
     assert!(!failing.parent().unwrap().join(".kafka_cleanshutdown").exists());
 }
+
+#[test]
+fn checkpoints_may_be_asked_for_by_many_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = LogManager::open(options(vec![dir.path().into()], 0, "c")).unwrap();
+    manager.create_log("t", 0, Uuid([1; 16]), LogConfig::default(), 0).unwrap();
+    thread::scope(|scope| {
+        for job in [
+            LogManager::checkpoint_high_watermarks,
+            LogManager::checkpoint_log_start_offsets,
+            LogManager::checkpoint_recovery_points,
+        ] {
+            let manager = &manager;
+            scope.spawn(move || (0..20).for_each(|_| job(manager)));
+        }
+    });
+    assert!(!manager.dirs()[0].is_offline());
+    manager.shutdown(0);
+    let path = dir.path().join(HIGH_WATERMARKS);
+    fs::remove_file(&path).unwrap();
+    manager.checkpoint_high_watermarks();
+    assert!(!path.exists(), "after the stop the dir is another's");
+}
