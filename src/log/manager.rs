@@ -97,7 +97,8 @@ impl LogManager {
         for dir in &dirs {
             claim(dir, &options)?;
         }
-        let manager = LogManager { dirs, logs: RwLock::default(), changes: Mutex::default(), may_checkpoint: Mutex::new(true) };
+        let manager =
+            LogManager { dirs, logs: RwLock::default(), changes: Mutex::default(), may_checkpoint: Mutex::new(true) };
         for dir in &manager.dirs {
             if let Err(reason) = manager.load_dir(dir, &options) {
                 match reason {
