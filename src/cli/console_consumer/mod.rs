@@ -188,6 +188,11 @@ fn new_consumer(settings: &Settings) -> Result<(Consumer, ClientSettings), Failu
     if let Some(group) = &settings.group {
         librdkafka.push(("group.id".to_owned(), group.clone()));
     }
+    if client.get("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer")) {
+        // These are the coordinator's to know in the protocol of KIP-848, and librdkafka refuses them with it.
+        let of_the_classic = ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+        librdkafka.retain(|(key, _)| !of_the_classic.contains(&key.as_str()));
+    }
     let refresh = u64::try_from(client.number("metadata.max.age.ms", 300_000)).unwrap_or(300_000);
     let options = Options {
         settings: librdkafka,
