@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Network(#[from] network::Error),
     /// A listener's address is taken. Source: `SocketServer`.
-    #[error("Socket server failed to bind to {address}: {source}.")]
+    #[error("Socket server failed to bind to {address}: {}.", plain(source))]
     Bind { address: String, source: std::io::Error },
     /// A listener wants what this broker does not speak yet.
     #[error("Listener {listener} uses {protocol}, which this broker does not serve yet: only PLAINTEXT is")]
@@ -32,6 +32,12 @@ pub enum Error {
     /// A step of the start that cannot fail otherwise than by a bug did.
     #[error("{0} did not come to an end")]
     Interrupted(&'static str),
+}
+
+/// The system's words without its number, as Java has them.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl From<config::Error> for Error {

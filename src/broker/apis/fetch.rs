@@ -551,3 +551,6 @@ fn random_id() -> i32 {
     // Every RandomState hashes differently.
     (std::hash::RandomState::new().build_hasher().finish() >> 33) as i32
 }
+
+#[cfg(test)]
+mod tests;

@@ -199,3 +199,6 @@ fn missing(code: ErrorCode, name: Option<&String>, id: Uuid) -> MetadataResponse
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -413,3 +413,6 @@ impl Outcome {
         response
     }
 }
+
+#[cfg(test)]
+mod tests;
