@@ -92,7 +92,8 @@ fn tagged_fields_of_a_partition_are_written_as_they_are_declared() {
         let topic = FetchableTopicResponse { partitions: vec![partition], ..Default::default() };
         FetchResponse { responses: vec![topic], ..Default::default() }.to_bytes(16).unwrap()
     };
-    for (diverging, leader) in [(None, None), (Some((2, 9)), None), (None, Some((1, 5))), (Some((2, 9)), Some((1, 5)))] {
+    for (diverging, leader) in [(None, None), (Some((2, 9)), None), (None, Some((1, 5))), (Some((2, 9)), Some((1, 5)))]
+    {
         let mut w = Writer::new();
         write_partition_tags(&mut w, diverging, leader);
         let written = w.finish().unwrap();

@@ -19,7 +19,8 @@ fn cluster(leader: i32) -> Arc<ClusterMetadata> {
         isr: vec![1, 3],
         ..Default::default()
     };
-    let topic = UpdateMetadataTopicState { topic_name: "t".into(), partition_states: vec![state], ..Default::default() };
+    let topic =
+        UpdateMetadataTopicState { topic_name: "t".into(), partition_states: vec![state], ..Default::default() };
     let request = UpdateMetadataRequest {
         live_brokers: vec![broker(1, "PLAINTEXT"), broker(2, "INTERNAL")],
         topic_states: vec![topic],
