@@ -22,6 +22,9 @@ const STOP_REPLICA_VERSION: i16 = 4;
 /// Pause before a failed request is sent again, as in Apache's controller.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// Of so many failures in a row one is worth a warning: one in ten seconds.
+const WARN_EVERY: u64 = 100;
+
 /// All connections of one controller epoch; dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Channels {
@@ -89,11 +92,19 @@ struct Sender {
 impl Sender {
     async fn run(mut self, mut requests: mpsc::UnboundedReceiver<ControlRequest>) {
         while let Some(request) = requests.recv().await {
+            let mut failures = 0u64;
             let answer = loop {
                 match self.ask(&request).await {
                     Ok(answer) => break answer,
                     Err(error) => {
-                        tracing::warn!(broker = self.broker, %error, "controller's request failed, trying again");
+                        // A broker that is dead but not yet missed would fill the log.
+                        match failures % WARN_EVERY {
+                            0 => {
+                                tracing::warn!(broker = self.broker, %error, "controller's request failed, trying again")
+                            }
+                            _ => tracing::debug!(broker = self.broker, %error, "controller's request failed again"),
+                        }
+                        failures += 1;
                         self.peer = None;
                         tokio::time::sleep(BACKOFF).await;
                     }

@@ -259,6 +259,8 @@ pub struct ControllerState {
     pub(super) brokers: BTreeMap<i32, LiveBroker>,
     pub(super) topics: BTreeMap<Arc<str>, Topic>,
     names: BTreeMap<Uuid, Arc<str>>,
+    /// Topics that are being deleted.
+    deleting: BTreeSet<Arc<str>>,
     alters: BTreeMap<Token, PendingAlter>,
     /// Requests whose partitions have a write under way; looked at again when it is done.
     deferred: Vec<Event>,
@@ -288,6 +290,7 @@ impl ControllerState {
             brokers: BTreeMap::new(),
             topics: BTreeMap::new(),
             names: BTreeMap::new(),
+            deleting: BTreeSet::new(),
             alters: BTreeMap::new(),
             deferred: Vec::new(),
             shutdowns: Vec::new(),
@@ -513,6 +516,7 @@ impl ControllerState {
     fn remove_topic(&mut self, name: &str) {
         if let Some(topic) = self.topics.remove(name) {
             self.names.remove(&topic.id);
+            self.deleting.remove(name);
             for broker in self.brokers.values_mut() {
                 broker.offline.retain(|partition| *partition.topic != *name);
             }

@@ -19,6 +19,7 @@ impl ControllerState {
             let partitions = self.partitions_of(&name);
             let Some(topic) = self.topics.get_mut(&name).filter(|topic| topic.deletion.is_none()) else { continue };
             topic.deletion = Some(Deletion::default());
+            self.deleting.insert(name);
             for broker in self.brokers.keys() {
                 out.batch.metadata(*broker, &partitions);
             }
@@ -29,7 +30,8 @@ impl ControllerState {
     /// Asks every replica that can be asked; erases the topics all of whose replicas are gone.
     pub(super) fn drive_deletions(&mut self, out: &mut Out) {
         let brokers = &self.brokers;
-        for (name, topic) in &mut self.topics {
+        for name in &self.deleting {
+            let Some(topic) = self.topics.get_mut(name) else { continue };
             let Some(deletion) = topic.deletion.as_mut().filter(|deletion| !deletion.erasing) else { continue };
             let mut all_gone = true;
             for (number, partition) in &topic.partitions {

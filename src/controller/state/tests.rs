@@ -736,7 +736,7 @@ fn settled(world: &World) {
 
 #[test]
 fn random_histories_keep_the_invariants() {
-    for seed in 0..400 {
+    for seed in 0..200 {
         if let Err(panic) = std::panic::catch_unwind(|| random_history(seed)) {
             eprintln!("seed {seed}");
             std::panic::resume_unwind(panic);
