@@ -6,7 +6,7 @@
 //! A connection that waits for requests keeps no buffer.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -284,8 +284,18 @@ impl Connection {
         match handler.handle(context, r.take_rest()) {
             Reply::Now(response) if self.pending.is_empty() => self.write(response).await?,
             Reply::Now(response) => self.pending.push_back(Pending::Ready(response)),
-            Reply::Later(future) if self.pending.is_empty() => self.pending.push_back(Pending::Inline(future)),
-            Reply::Later(future) => self.pending.push_back(Pending::Task(Task(tokio::spawn(future)))),
+            Reply::Later(mut future) => {
+                // Begun before the next request is looked at: what has nothing to wait for takes effect in order too,
+                // so that an offset just committed is the one that the next request fetches.
+                match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+                    Poll::Ready(Some(response)) if self.pending.is_empty() => self.write(response).await?,
+                    Poll::Ready(Some(response)) => self.pending.push_back(Pending::Ready(response)),
+                    Poll::Ready(None) if self.pending.is_empty() => return Ok(false),
+                    Poll::Ready(None) => self.pending.push_back(Pending::Inline(Box::pin(ready(None)))),
+                    Poll::Pending if self.pending.is_empty() => self.pending.push_back(Pending::Inline(future)),
+                    Poll::Pending => self.pending.push_back(Pending::Task(Task(tokio::spawn(future)))),
+                }
+            }
             Reply::Nothing => {}
             Reply::Close => return Ok(false),
         }

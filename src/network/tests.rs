@@ -15,6 +15,8 @@ use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse, HeartbeatRe
 struct Echo {
     file: Arc<std::fs::File>,
     wake: Arc<tokio::sync::Notify>,
+    /// What "set" has set last; "get" answers it.
+    kept: Arc<std::sync::atomic::AtomicI32>,
 }
 
 impl Handler for Echo {
@@ -27,6 +29,17 @@ impl Handler for Echo {
                 tokio::time::sleep(Duration::from_millis(request.generation_id as u64)).await;
                 Response::of(&context, &response)
             }),
+            "set" => {
+                let kept = self.kept.clone();
+                Reply::later(async move {
+                    kept.store(request.generation_id, std::sync::atomic::Ordering::SeqCst);
+                    Response::of(&context, &response)
+                })
+            }
+            "get" => {
+                let kept = self.kept.load(std::sync::atomic::Ordering::SeqCst);
+                Reply::now(&context, &HeartbeatResponse { throttle_time_ms: kept, ..response })
+            }
             "nothing" => Reply::Nothing,
             "wait" => {
                 let wake = self.wake.clone();
@@ -63,7 +76,7 @@ async fn server(limits: Limits) -> Server {
     // The six bytes from the third are a HeartbeatResponse v1: throttle time 7, no error.
     file.write_all(b"abc\0\0\0\x07\0\0def").unwrap();
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(listener.serve(Arc::new(Echo { file: Arc::new(file), wake: Arc::default() }), stopped));
+    tokio::spawn(listener.serve(Arc::new(Echo { file: Arc::new(file), wake: Arc::default(), kept: Arc::default() }), stopped));
     Server { address, stop }
 }
 
@@ -76,6 +89,22 @@ async fn read_throttle_time(stream: &mut TcpStream) -> i32 {
     let mut frame = vec![0; size as usize];
     stream.read_exact(&mut frame).await.unwrap();
     i32::from_be_bytes(frame[4..8].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn what_has_nothing_to_wait_for_has_happened_when_the_next_request_is_handled() {
+    let server = server(Limits::default()).await;
+    for before in [None, Some("later")] {
+        let mut stream = TcpStream::connect(&server.address).await.unwrap();
+        let mut frames = Vec::new();
+        for group in before.into_iter().chain(["set", "get"]) {
+            frames.extend(request_frame(&heartbeat(group, 9), 1, 1, "test").unwrap());
+        }
+        stream.write_all(&frames).await.unwrap();
+        for _ in 0..2 + before.iter().count() {
+            assert_eq!(read_throttle_time(&mut stream).await, 9);
+        }
+    }
 }
 
 #[tokio::test]

@@ -275,6 +275,11 @@ impl Target<'_> {
             Ok(ErrorCode::CONCURRENT_TRANSACTIONS) | Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {
                 Err(ErrorCode::NOT_ENOUGH_REPLICAS.into())
             }
+            // So a fenced producer is told by Produce.
+            Ok(ErrorCode::PRODUCER_FENCED) | Err(ErrorCode::PRODUCER_FENCED) => {
+                let log_start_offset = replica.log_start_offset();
+                Err(Refusal { log_start_offset, ..Refusal::from(ErrorCode::INVALID_PRODUCER_EPOCH) })
+            }
             Ok(code) | Err(code) => {
                 Err(Refusal { log_start_offset: replica.log_start_offset(), ..Refusal::from(code) })
             }
