@@ -76,7 +76,9 @@ async fn server(limits: Limits) -> Server {
     // The six bytes from the third are a HeartbeatResponse v1: throttle time 7, no error.
     file.write_all(b"abc\0\0\0\x07\0\0def").unwrap();
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(listener.serve(Arc::new(Echo { file: Arc::new(file), wake: Arc::default(), kept: Arc::default() }), stopped));
+    tokio::spawn(
+        listener.serve(Arc::new(Echo { file: Arc::new(file), wake: Arc::default(), kept: Arc::default() }), stopped),
+    );
     Server { address, stop }
 }
 
