@@ -65,22 +65,25 @@ fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
     };
     // A signal that came before there was anything to wake is made good for.
     let waker = waker.get_or_init(|| source.waker());
-    if received.exit_code().is_some() {
+    if received.signal().is_some() {
         waker.stop();
     }
 
     let mut session = Session { count: 0, settings, client };
     let end = session.consume(&mut source, io);
     source.close();
-    let count = session.count;
-    writeln!(io.stderr, "Processed a total of {count} messages")?;
+    // From here on nobody is left to tell when stdout or stderr is gone.
+    let _ = writeln!(io.stderr, "Processed a total of {} messages", session.count);
+    let mut code = received.signal().map_or(0, |signal| 128 + signal);
     if let Err(exception) = end {
-        return unknown_error(io, &exception);
+        let _ = unknown_error(io, &exception);
+        code = 1;
+    } else if settings.enable_systest_events {
+        let _ = writeln!(io.stdout, "shutdown_complete");
     }
-    if settings.enable_systest_events {
-        writeln!(io.stdout, "shutdown_complete").and_then(|()| io.stdout.flush()).or_else(ignore_closed)?;
-    }
-    Ok(received.exit_code().unwrap_or(ExitCode::SUCCESS))
+    let _ = io.stdout.flush();
+    // SAFETY: ends the process at once, without OpenSSL's exit handler, which librdkafka's threads would run into.
+    unsafe { libc::_exit(code) }
 }
 
 /// Makes the consumer and its name in the log; or says why there is none, and gives the exit code.
@@ -98,7 +101,7 @@ fn open(request: &Request, received: &Received, io: &mut Io) -> Result<Result<(S
         Request::Old { settings, zookeeper, delete_offsets } => {
             let options = old_options(settings, zookeeper, *delete_offsets);
             let client = format!("[{}]", options.group);
-            match ZkConsumer::start(options, || received.exit_code().is_some()) {
+            match ZkConsumer::start(options, || received.signal().is_some()) {
                 Ok(consumer) => Ok(Ok((Source::Old(consumer), client))),
                 Err(refusal @ (StartError::NoBrokers | StartError::OffsetsFound(_))) => {
                     Err(Error::Message(refusal.to_string()))
@@ -513,11 +516,6 @@ fn log_error(io: &mut Io, message: &str, exception: &str, logger: &str) -> Resul
 fn unknown_error(io: &mut Io, exception: &str) -> Result<ExitCode, Error> {
     tell(io, "Unknown error when running consumer: ", exception);
     Ok(ExitCode::FAILURE)
-}
-
-/// A reader that went away is a normal end.
-fn ignore_closed(error: std::io::Error) -> Result<(), Error> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) }
 }
 
 /// What librdkafka logs, in the words of Java's client where it has them.

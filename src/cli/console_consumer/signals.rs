@@ -19,12 +19,14 @@ pub struct Signals {
 pub struct Received(Arc<AtomicI32>);
 
 impl Received {
+    /// The signal's number.
+    pub fn signal(&self) -> Option<i32> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
     /// The exit code of a process that a signal ended: 128 and the signal's number.
     pub fn exit_code(&self) -> Option<ExitCode> {
-        match self.0.load(Ordering::SeqCst) {
-            0 => None,
-            signal => Some(ExitCode::from(128u8.wrapping_add(signal as u8))),
-        }
+        self.signal().map(|signal| ExitCode::from(128u8.wrapping_add(signal as u8)))
     }
 }
 
