@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::Error;
 use crate::wire::header::{decode_response, request_frame};
 use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use crate::wire::{ApiKey, Bytes, ErrorCode, Message, Request};
+use crate::wire::{ApiKey, Bytes, ErrorCode, Message, Request, codec};
 
 /// A connection to one broker. Calls are made one after another; a call that was given up makes it unusable.
 #[derive(Debug)]
@@ -81,16 +81,8 @@ impl Peer {
     /// # Errors
     /// `Encode` leaves the connection as it was; after any other error it is of no further use.
     pub async fn call<R: Request>(&self, request: &R, version: i16) -> Result<R::Response, Error> {
-        let mut inner = self.inner.lock().await;
-        if !inner.usable {
-            return Err(self.closed());
-        }
-        inner.correlation_id = inner.correlation_id.wrapping_add(1);
-        let correlation_id = inner.correlation_id;
-        let frame = request_frame(request, version, correlation_id, &self.client_id)?;
-        inner.usable = false;
-        inner.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
-        let answer = self.read_frame(&mut inner.stream).await?;
+        let encode = |correlation_id| request_frame(request, version, correlation_id, &self.client_id);
+        let (correlation_id, answer, mut inner) = self.exchange(encode).await?;
         let api = ApiKey::from_i16(R::KEY)
             .ok_or_else(|| Error::UnsupportedApi { address: self.address.clone(), api: "this API" })?;
         let (answered, response) =
@@ -154,15 +146,8 @@ impl Peer {
             client_software_name: "ottla".to_owned(),
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let mut inner = self.inner.lock().await;
-        if !inner.usable {
-            return Err(self.closed());
-        }
-        inner.correlation_id = inner.correlation_id.wrapping_add(1);
-        let frame = request_frame(&request, version, inner.correlation_id, &self.client_id)?;
-        inner.usable = false;
-        inner.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
-        let answer = self.read_frame(&mut inner.stream).await?;
+        let encode = |correlation_id| request_frame(&request, version, correlation_id, &self.client_id);
+        let (_, answer, mut inner) = self.exchange(encode).await?;
         // Only the error code of an answer says whether it is in the version asked for or in version 0.
         let refused = answer.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
         let shown = if refused { 0 } else { version };
@@ -172,12 +157,31 @@ impl Peer {
         Ok(response)
     }
 
+    /// Sends the frame that `encode` makes for the next correlation id and reads the answer's. The connection stays
+    /// unusable until the caller, who gets it locked, has found the answer to be good.
+    async fn exchange(
+        &self,
+        encode: impl FnOnce(i32) -> codec::Result<Vec<u8>>,
+    ) -> Result<(i32, Bytes, MutexGuard<'_, Inner>), Error> {
+        let mut inner = self.inner.lock().await;
+        if !inner.usable {
+            return Err(self.closed());
+        }
+        inner.correlation_id = inner.correlation_id.wrapping_add(1);
+        let correlation_id = inner.correlation_id;
+        let frame = encode(correlation_id)?;
+        inner.usable = false;
+        inner.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
+        let answer = self.read_frame(&mut inner.stream).await?;
+        Ok((correlation_id, answer, inner))
+    }
+
     async fn read_frame(&self, stream: &mut TcpStream) -> Result<Bytes, Error> {
         let mut prefix = [0; 4];
         stream.read_exact(&mut prefix).await.map_err(|error| self.io(error))?;
         let size = i32::from_be_bytes(prefix);
         let Some(size) = usize::try_from(size).ok().filter(|&size| size <= MAX_RESPONSE_BYTES) else {
-            return Err(self.decode(crate::wire::codec::Error::BadLength(size.into())));
+            return Err(self.decode(codec::Error::BadLength(size.into())));
         };
         let mut frame = Vec::with_capacity(size.min(RESPONSE_BYTES_AT_ONCE));
         let read = stream.take(size as u64).read_to_end(&mut frame).await.map_err(|error| self.io(error))?;
@@ -198,7 +202,7 @@ impl Peer {
         }
     }
 
-    fn decode(&self, source: crate::wire::codec::Error) -> Error {
+    fn decode(&self, source: codec::Error) -> Error {
         Error::Decode { address: self.address.clone(), source }
     }
 }

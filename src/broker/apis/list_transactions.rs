@@ -3,16 +3,15 @@
 //! - Names of states that do not exist are answered back · v1 filter by duration (KIP-994)
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, wall_ms};
 use crate::network::{Reply, RequestContext};
 use crate::transaction::state::State;
 use crate::wire::messages::list_transactions::TransactionState;
 use crate::wire::messages::{ListTransactionsRequest, ListTransactionsResponse};
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: ListTransactionsRequest) -> Reply {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let now_ms = wall_ms();
     let is_state = |name: &String| (0..8).filter_map(State::from_i8).any(|state| state.name() == name);
     let (known, unknown): (Vec<String>, Vec<String>) = request.state_filters.into_iter().partition(is_state);
     let asks_for_states = !known.is_empty() || !unknown.is_empty();

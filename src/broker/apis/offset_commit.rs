@@ -6,9 +6,8 @@
 //!   · v6 leader epoch · v7 static members · v9 flexible member epochs (KIP-848)
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::broker::{Broker, registry_offsets};
+use crate::broker::{Broker, registry_offsets, wall_ms};
 use crate::group::records::OffsetAndMetadata;
 use crate::group::{Commit, Committer};
 use crate::network::{Reply, RequestContext, Response};
@@ -58,7 +57,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
 }
 
 fn value(version: i16, request: &OffsetCommitRequest, asked: &OffsetCommitRequestPartition) -> OffsetAndMetadata {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let now_ms = wall_ms();
     let commit_timestamp = if version == 1 && asked.commit_timestamp >= 0 { asked.commit_timestamp } else { now_ms };
     let retention_ms = Some(request.retention_time_ms).filter(|&ms| ms >= 0);
     OffsetAndMetadata {

@@ -3,9 +3,8 @@
 //! - v2 leader epoch · v3 member and generation are checked (KIP-447)
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, wall_ms};
 use crate::group::records::OffsetAndMetadata;
 use crate::group::{Commit, Committer};
 use crate::network::{Reply, RequestContext, Response};
@@ -16,7 +15,7 @@ use crate::wire::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use crate::wire::{ErrorCode, TopicPartition};
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: TxnOffsetCommitRequest) -> Reply {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let now_ms = wall_ms();
     let cluster = broker.metadata.current();
     let mut commits = Vec::new();
     let mut refused: Vec<ErrorCode> = Vec::new();

@@ -3,10 +3,10 @@
 //! - Each marker is a control batch; in `__consumer_offsets` it also makes the transaction's offsets count, or not.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::broker::Broker;
 use crate::broker::internal_topic::committed;
+use crate::broker::{Broker, wall_ms};
 use crate::group;
 use crate::network::{Reply, RequestContext, Response};
 use crate::replication::Replica;
@@ -56,7 +56,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Wri
 }
 
 fn append(broker: &Broker, marker: &WritableTxnMarker) -> Vec<Appended> {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    let now_ms = wall_ms();
     let kind = if marker.transaction_result { ControlRecordType::Commit } else { ControlRecordType::Abort };
     let mut appended = Vec::new();
     for topic in &marker.topics {
