@@ -46,12 +46,13 @@ impl Broker {
             }
         };
         let session = connect(&config, registry.as_ref().map(server::Server::local_addr)).await?;
-        let (cluster_id, listeners, _) =
-            tokio::try_join!(cluster_id(&session), bind(&config), persistent_paths(&session))?;
-        let broker_id = broker_id(&config, &session).await?;
-        let (config, topic_configs) = tokio::try_join!(with_dynamic(config, broker_id, &session), async {
-            TopicConfigs::load(&session).await.map_err(Error::from)
-        })?;
+        let (cluster_id, listeners) = tokio::try_join!(prepare_registry(&session), bind(&config))?;
+        let own = async {
+            let broker_id = broker_id(&config, &session).await?;
+            Ok::<_, Error>((broker_id, with_dynamic(config.clone(), broker_id, &session).await?))
+        };
+        let topic_configs = async { TopicConfigs::load(&session).await.map_err(Error::from) };
+        let ((broker_id, config), topic_configs) = tokio::try_join!(own, topic_configs)?;
         let config = Arc::new(with_ports(config, broker_id, &listeners));
         let (logs, topic_configs) = open_logs(config.clone(), broker_id, cluster_id.clone(), topic_configs).await?;
 
@@ -113,8 +114,7 @@ impl Broker {
 
     /// Registers, and waits until the controller has told of the cluster.
     async fn join_cluster(self: &Arc<Broker>) -> Result<(), Error> {
-        let topics = self.registered_topics().await?;
-        super::registration::start(self).await?;
+        let (topics, ()) = tokio::try_join!(self.registered_topics(), super::registration::start(self))?;
         let knows_all = self.metadata.wait_for(|cluster| {
             cluster.is_alive(self.id) && topics.iter().all(|topic| cluster.topics.contains_key(topic.as_str()))
         });
@@ -250,11 +250,16 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn persistent_paths(session: &Session) -> Result<(), Error> {
-    // A fresh registry gets all of them at once: one sync of its log instead of one a path.
-    let all: Vec<Op> = PERSISTENT_PATHS.iter().map(|path| Op::create(*path, None, CreateMode::Persistent)).collect();
+/// Makes what every cluster has in its registry, as far as it is missing, and returns the cluster's id.
+async fn prepare_registry(session: &Session) -> Result<String, Error> {
+    let made = ClusterId { id: random_uuid().to_string() };
+    // A fresh registry gets all of it at once: one sync of its log instead of one a path.
+    let parent = ClusterId::PATH.rsplit_once('/').map_or("/", |(parent, _)| parent);
+    let all = PERSISTENT_PATHS.iter().copied().chain([parent]);
+    let mut all: Vec<Op> = all.map(|path| Op::create(path, None, CreateMode::Persistent)).collect();
+    all.push(Op::create(ClusterId::PATH, Some(&made.encode()), CreateMode::Persistent));
     if session.multi(&all).await.is_ok() {
-        return Ok(());
+        return Ok(made.id);
     }
     for path in PERSISTENT_PATHS {
         match session.create_with_parents(path, None, CreateMode::Persistent).await {
@@ -262,18 +267,17 @@ async fn persistent_paths(session: &Session) -> Result<(), Error> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    cluster_id(session, made).await
 }
 
-/// The id in `/cluster/id`, made by the first broker that looks.
-async fn cluster_id(session: &Session) -> Result<String, Error> {
+/// The id in `/cluster/id`: `made`, if this is the first broker that looks.
+async fn cluster_id(session: &Session, made: ClusterId) -> Result<String, Error> {
     loop {
         match session.get(ClusterId::PATH).await {
             Ok((data, _)) => return Ok(ClusterId::decode(&data)?.id),
             Err(registry::Error::NoNode(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let made = ClusterId { id: random_uuid().to_string() };
         match session.create_with_parents(ClusterId::PATH, Some(&made.encode()), CreateMode::Persistent).await {
             Ok(_) => return Ok(made.id),
             Err(registry::Error::NodeExists(_)) => {}

@@ -19,10 +19,10 @@ use crate::cli::args::{ArgsError, Matches};
 use crate::cli::error::{Error, help_or_version};
 use crate::cli::{Io, java_hash, log4j, run_command, topics_zk};
 use crate::client::admin::{
-    self, Admin, ConfigEntry, ConfigResource, NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicListing,
+    self, Admin, ConfigEntry, NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicDetails, TopicListing,
 };
 use crate::config::{Properties, keys, validate_topic_configs};
-use crate::wire::{ErrorCode, TopicPartition, Uuid};
+use crate::wire::{ErrorCode, Uuid};
 
 pub(super) use describe::{Elr, Filter, PartitionLine, TopicLine};
 use describe::{Reassignment, replication_factor};
@@ -268,11 +268,14 @@ fn describe(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure
         Some(text) => Some(values::topic_id(&text).map_err(Failure::illegal_argument)?).filter(|id| !id.is_zero()),
         None => None,
     };
-    let topics = match topic_id {
-        Some(id) => topic_by_id(id, matches, admin)?.into_iter().collect(),
-        None => topics_by_name(matches, admin)?,
+    let details = match topic_id {
+        Some(id) => {
+            let topic = topic_by_id(id, matches, admin)?;
+            admin.topic_details(topic.map(|topic| (topic.name.clone(), Ok(topic))).into_iter().collect(), None)?
+        }
+        None => details_by_name(matches, admin)?,
     };
-    print_descriptions(&gather(admin, topics)?, &Filter::new(matches), io)
+    print_descriptions(&arrange(details), &Filter::new(matches), io)
 }
 
 fn topic_by_id(id: Uuid, matches: &Matches, admin: &Admin) -> Result<Option<TopicDescription>, Failure> {
@@ -287,25 +290,23 @@ fn topic_by_id(id: Uuid, matches: &Matches, admin: &Admin) -> Result<Option<Topi
     }
 }
 
-fn topics_by_name(matches: &Matches, admin: &Admin) -> Result<Vec<TopicDescription>, Failure> {
+fn details_by_name(matches: &Matches, admin: &Admin) -> Result<TopicDetails, Failure> {
     let limit = matches.number::<i32>("partition-size-limit-per-response");
-    let topics = topics(matches, admin)?;
-    ensure_topic_exists(&topics, matches.value("topic")?.as_deref(), matches)?;
-    if topics.is_empty() {
-        return Ok(Vec::new());
-    }
-    let described = admin.describe_topics(&topics, limit?.unwrap_or(PARTITION_LIMIT))?;
-    let described = described.into_iter().map(|(_, description)| description).collect::<Result<Vec<_>, _>>()?;
-    Ok(in_java_order(described))
+    let all = admin.all_topics()?;
+    let chosen = choose(all, |(listing, _)| listing, matches)?;
+    let names = chosen.iter().map(|(listing, _)| listing.name.clone()).collect::<Vec<_>>();
+    ensure_topic_exists(&names, matches.value("topic")?.as_deref(), matches)?;
+    let known = names.into_iter().zip(chosen.into_iter().map(|(_, known)| known)).collect();
+    Ok(admin.topic_details(known, Some(limit?.unwrap_or(PARTITION_LIMIT)))?)
 }
 
 /// Three maps hand the topics on, each filled in the order in which the one before is read.
-fn in_java_order(topics: Vec<TopicDescription>) -> Vec<TopicDescription> {
+fn in_java_order<T>(topics: Vec<T>, name: fn(&T) -> &str) -> Vec<T> {
     let count = topics.len();
     let tables = [Table::Capacity(count), Table::CopyOf(count), Table::Capacity(count)];
-    tables.into_iter().fold(topics, |topics, table| {
-        java_hash::order(topics, table, |topic: &TopicDescription| java_hash::string(&topic.name))
-    })
+    tables
+        .into_iter()
+        .fold(topics, |topics, table| java_hash::order(topics, table, |topic: &T| java_hash::string(name(topic))))
 }
 
 /// A topic with all that its lines are made of.
@@ -321,43 +322,21 @@ struct Description {
     live_brokers: HashSet<i32>,
 }
 
-fn gather(admin: &Admin, topics: Vec<TopicDescription>) -> Result<Description, Failure> {
-    let resources = topics.iter().map(|topic| ConfigResource::topic(&topic.name)).collect::<Vec<_>>();
-    let configs = admin.describe_configs(&resources, false)?;
-    let live_brokers = admin.describe_cluster()?.nodes.into_iter().map(|node| node.id).collect();
-    let mut reassignments = reassignments(admin, &topics)?;
-    let mut described = Vec::new();
-    for (topic, (_, configs)) in topics.into_iter().zip(configs) {
-        let configs = java_hash::order(configs?, Table::Default, |entry| java_hash::string(&entry.name));
-        let reassignments = reassignments.remove(&topic.name).unwrap_or_default();
-        described.push(Described { topic, configs, reassignments });
-    }
-    Ok(Description { topics: described, live_brokers })
-}
-
-fn reassignments(
-    admin: &Admin,
-    topics: &[TopicDescription],
-) -> Result<HashMap<String, HashMap<i32, Reassignment>>, Failure> {
-    let names = topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| (topic.name.as_str(), p.partition)));
-    let partitions = names.map(|(topic, partition)| TopicPartition::new(topic, partition)).collect::<Vec<_>>();
-    if partitions.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let under_way = match admin.list_partition_reassignments(Some(&partitions)) {
-        Err(error) => match error.code() {
-            Some(ErrorCode::UNSUPPORTED_VERSION | ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => Vec::new(),
-            _ => return Err(error.into()),
-        },
-        Ok(under_way) => under_way,
-    };
-    let mut found: HashMap<String, HashMap<i32, Reassignment>> = HashMap::new();
-    for row in under_way {
+/// Puts everything where Java's tool would have it.
+fn arrange(details: TopicDetails) -> Description {
+    let mut reassignments: HashMap<String, HashMap<i32, Reassignment>> = HashMap::new();
+    for row in details.reassignments {
         let reassignment =
             Reassignment { replicas: row.replicas, adding: row.adding_replicas, removing: row.removing_replicas };
-        found.entry(row.partition.topic.to_string()).or_default().insert(row.partition.partition, reassignment);
+        let of_topic = reassignments.entry(row.partition.topic.to_string()).or_default();
+        of_topic.insert(row.partition.partition, reassignment);
     }
-    Ok(found)
+    let topics = in_java_order(details.topics, |(topic, _)| &topic.name).into_iter().map(|(topic, configs)| {
+        let configs = java_hash::order(configs, Table::Default, |entry| java_hash::string(&entry.name));
+        let reassignments = reassignments.remove(&topic.name).unwrap_or_default();
+        Described { topic, configs, reassignments }
+    });
+    Description { topics: topics.collect(), live_brokers: details.live_brokers }
 }
 
 fn print_descriptions(description: &Description, filter: &Filter, io: &mut Io) -> Result<(), Failure> {
@@ -418,14 +397,19 @@ fn topics(matches: &Matches, admin: &Admin) -> Result<Vec<String>, Failure> {
 
 /// The topics that `--topic` and `--exclude-internal` choose, sorted by name.
 fn listed(matches: &Matches, admin: &Admin) -> Result<Vec<TopicListing>, Failure> {
+    choose(admin.list_topics()?, |listing| listing, matches)
+}
+
+/// Those of `all` that `--topic` and `--exclude-internal` choose, sorted by name.
+fn choose<T>(mut all: Vec<T>, listing: fn(&T) -> &TopicListing, matches: &Matches) -> Result<Vec<T>, Failure> {
     let pattern = matches.value("topic")?;
     let exclude_internal = matches.has("exclude-internal");
-    let mut listed = admin.list_topics()?;
-    listed.retain(|topic| !(exclude_internal && topic.is_internal));
-    let chosen = choose_topics(listed.iter().map(|t| t.name.clone()).collect(), pattern.as_deref(), exclude_internal)?;
-    listed.retain(|topic| chosen.binary_search(&topic.name).is_ok());
-    listed.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(listed)
+    all.retain(|topic| !(exclude_internal && listing(topic).is_internal));
+    let names = all.iter().map(|topic| listing(topic).name.clone()).collect();
+    let chosen = choose_topics(names, pattern.as_deref(), exclude_internal)?;
+    all.retain(|topic| chosen.binary_search(&listing(topic).name).is_ok());
+    all.sort_by(|a, b| listing(a).name.cmp(&listing(b).name));
+    Ok(all)
 }
 
 /// # Errors

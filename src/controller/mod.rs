@@ -25,13 +25,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::config::BrokerConfig;
-use crate::registry::session::{CreateMode, Op, OpResult};
+use crate::registry::session::{CreateMode, Op, OpResult, Stat};
 use crate::registry::znodes::{ControllerEpoch, ControllerNode};
 use crate::registry::{Error, Session};
-use crate::wire::ErrorCode;
 use crate::wire::messages::allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse};
 use crate::wire::messages::alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
 use crate::wire::messages::controlled_shutdown::{ControlledShutdownRequest, ControlledShutdownResponse};
+use crate::wire::{Bytes, ErrorCode};
 pub use requests::ControlRequest;
 
 /// Pause after a registry error that is not the loss of the session.
@@ -207,7 +207,11 @@ impl Candidate {
     /// Returns when this broker is elected; until then others' requests are answered with the sender dropped.
     async fn stand(&mut self) -> Result<Mandate, Error> {
         loop {
-            let (found, gone) = self.session.exists_and_watch(ControllerNode::PATH).await?;
+            let (found, epoch) = tokio::join!(
+                self.session.exists_and_watch(ControllerNode::PATH),
+                self.session.get(ControllerEpoch::PATH)
+            );
+            let (found, gone) = found?;
             if found.is_some() {
                 if self.clear_former_life().await? {
                     continue;
@@ -220,7 +224,7 @@ impl Candidate {
                 }
                 continue;
             }
-            if let Some(mandate) = self.try_election().await? {
+            if let Some(mandate) = self.try_election(epoch).await? {
                 self.is_active.store(true, Ordering::Release);
                 tracing::info!(epoch = mandate.epoch, "elected controller");
                 return Ok(mandate);
@@ -246,11 +250,11 @@ impl Candidate {
         }
     }
 
-    /// `None`: somebody else was faster.
-    async fn try_election(&self) -> Result<Option<Mandate>, Error> {
+    /// `None`: somebody else was faster. `last`: the epoch of the last controller, as just read.
+    async fn try_election(&self, last: Result<(Bytes, Stat), Error>) -> Result<Option<Mandate>, Error> {
         let node = ControllerNode { broker_id: self.broker_id, timestamp_ms: now_ms() };
         let candidacy = Op::create(ControllerNode::PATH, Some(&node.encode()), CreateMode::Ephemeral);
-        let (ops, epoch) = match self.session.get(ControllerEpoch::PATH).await {
+        let (ops, epoch) = match last {
             Ok((data, stat)) => {
                 let epoch = ControllerEpoch(ControllerEpoch::decode(&data)?.0 + 1);
                 (vec![candidacy, Op::set(ControllerEpoch::PATH, epoch.encode(), stat.version)], epoch)

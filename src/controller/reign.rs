@@ -12,7 +12,7 @@ use super::channels::Channels;
 use super::state::{Action, Answer, Conflict, ControllerState, Event, LiveBroker, StateWrite, Token, Written};
 use super::{Candidate, Command, Mandate};
 use crate::config::TopicConfig;
-use crate::registry::session::{CreateMode, EventKind, MultiError, Op, OpResult, WatchEvent};
+use crate::registry::session::{CreateMode, EventKind, MultiError, Op, OpResult, Stat, Watch, WatchEvent};
 use crate::registry::znodes::{
     BROKER_IDS, BrokerRegistration, ConfigEntity, ControllerEpoch, ControllerNode, DELETE_TOPICS, DeleteTopics,
     EntityConfig, FeatureNode, FeatureStatus, LOG_DIR_EVENT_NOTIFICATION, LogDirEvent, PartitionState, ProducerIdBlock,
@@ -103,13 +103,20 @@ impl Candidate {
 impl Reign<'_> {
     /// Reads everything, watches first.
     async fn start(&mut self) -> Result<(), End> {
-        self.verify().await?;
-        let brokers = self.read_brokers().await?;
-        let (names, watch) = self.session.children_and_watch(TOPICS).await?;
-        self.watches.spawn(watch);
+        let session = self.session.clone();
+        let (controller, brokers, topics, deletions, log_dir_events) = tokio::try_join!(
+            session.exists_and_watch(ControllerNode::PATH),
+            session.children_and_watch(BROKER_IDS),
+            session.children_and_watch(TOPICS),
+            session.children_and_watch(DELETE_TOPICS),
+            session.children_and_watch(LOG_DIR_EVENT_NOTIFICATION),
+        )?;
+        self.verified(controller)?;
+        let brokers = self.read_listed_brokers(brokers).await?;
+        let names = self.watched(topics);
         let topics = self.read_topics(names.into_iter().map(Arc::from).collect()).await?;
-        let deletions = self.read_deletions().await?;
-        self.read_log_dir_events().await?;
+        let deletions = self.watched(deletions).into_iter().map(Arc::from).collect();
+        self.take_log_dir_events(log_dir_events).await?;
         let partitions = topics.iter().flat_map(|(topic, assignment)| {
             assignment.partitions.keys().map(|partition| TopicPartition::new(topic.clone(), *partition))
         });
@@ -177,8 +184,8 @@ impl Reign<'_> {
                 self.apply(Event::BrokersChanged(brokers)).await
             }
             TOPICS => {
-                let (names, watch) = self.session.children_and_watch(TOPICS).await?;
-                self.watches.spawn(watch);
+                let listed = self.session.children_and_watch(TOPICS).await?;
+                let names = self.watched(listed);
                 let names: BTreeSet<Arc<str>> = names.into_iter().map(Arc::from).collect();
                 let new = names.iter().filter(|name| self.state.topic_id(name).is_none()).cloned().collect();
                 let new = self.read_topics(new).await?;
@@ -216,7 +223,11 @@ impl Reign<'_> {
 
     /// Resigns unless `/controller` is still ours.
     async fn verify(&mut self) -> Result<(), End> {
-        let (stat, watch) = self.session.exists_and_watch(ControllerNode::PATH).await?;
+        let found = self.session.exists_and_watch(ControllerNode::PATH).await?;
+        self.verified(found)
+    }
+
+    fn verified(&mut self, (stat, watch): (Option<Stat>, Watch)) -> Result<(), End> {
         self.watches.spawn(watch);
         match stat {
             Some(stat) if Some(stat.ephemeral_owner) == self.session.session_id() => Ok(()),
@@ -225,8 +236,18 @@ impl Reign<'_> {
     }
 
     async fn read_brokers(&mut self) -> Result<Vec<LiveBroker>, End> {
-        let (names, watch) = self.session.children_and_watch(BROKER_IDS).await?;
+        let listed = self.session.children_and_watch(BROKER_IDS).await?;
+        self.read_listed_brokers(listed).await
+    }
+
+    /// What was listed of a znode whose watch is awaited from now on.
+    fn watched(&mut self, (names, watch): (Vec<String>, Watch)) -> Vec<String> {
         self.watches.spawn(watch);
+        names
+    }
+
+    async fn read_listed_brokers(&mut self, listed: (Vec<String>, Watch)) -> Result<Vec<LiveBroker>, End> {
+        let names = self.watched(listed);
         let ids: BTreeSet<i32> = names.iter().filter_map(|name| name.parse().ok()).collect();
         self.watched_brokers.retain(|id| ids.contains(id));
         let mut brokers = Vec::with_capacity(ids.len());
@@ -310,15 +331,18 @@ impl Reign<'_> {
     }
 
     async fn read_deletions(&mut self) -> Result<Vec<Arc<str>>, End> {
-        let (names, watch) = self.session.children_and_watch(DELETE_TOPICS).await?;
-        self.watches.spawn(watch);
-        Ok(names.into_iter().map(Arc::from).collect())
+        let listed = self.session.children_and_watch(DELETE_TOPICS).await?;
+        Ok(self.watched(listed).into_iter().map(Arc::from).collect())
     }
 
     /// Takes the notes that brokers left when they lost a log dir.
     async fn read_log_dir_events(&mut self) -> Result<Vec<LogDirEvent>, End> {
-        let (names, watch) = self.session.children_and_watch(LOG_DIR_EVENT_NOTIFICATION).await?;
-        self.watches.spawn(watch);
+        let listed = self.session.children_and_watch(LOG_DIR_EVENT_NOTIFICATION).await?;
+        self.take_log_dir_events(listed).await
+    }
+
+    async fn take_log_dir_events(&mut self, listed: (Vec<String>, Watch)) -> Result<Vec<LogDirEvent>, End> {
+        let names = self.watched(listed);
         let mut events = Vec::new();
         for name in names {
             let path = format!("{LOG_DIR_EVENT_NOTIFICATION}/{name}");

@@ -1,33 +1,58 @@
 //! The client side of a Kafka connection: used among brokers, by the controller, and by the admin client.
+//!
+//! Calls made at the same time are pipelined: each request goes out at once, and answers come in the order of the
+//! requests, so a caller waits for the answers to those before it.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Mutex;
 
 use super::Error;
 use crate::wire::header::{decode_response, request_frame};
 use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::{ApiKey, Bytes, ErrorCode, Message, Request, codec};
 
-/// A connection to one broker. Calls are made one after another; a call that was given up makes it unusable.
+/// A connection to one broker. A call that was given up makes it unusable.
 #[derive(Debug)]
 pub struct Peer {
     address: String,
     client_id: String,
-    inner: Mutex<Inner>,
+    requests: Mutex<Requests>,
+    /// Whoever sent a request queues here before the next one is sent: the lock is fair.
+    answers: Mutex<OwnedReadHalf>,
+    /// False once a call ended before its answer was read whole: what comes next belongs to nobody.
+    usable: AtomicBool,
     /// What the broker said it serves, once asked.
     served: std::sync::OnceLock<HashMap<i16, (i16, i16)>>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    stream: TcpStream,
+struct Requests {
+    stream: OwnedWriteHalf,
     correlation_id: i32,
-    /// False from the first byte of a request to the last of its answer: a call dropped in between leaves it so.
-    usable: bool,
+}
+
+/// From the first byte of a request to the last of its answer; dropped in between it leaves the peer unusable.
+struct Underway<'a>(&'a Peer);
+
+impl Underway<'_> {
+    /// The answer was read whole and is a good one.
+    fn done(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.0.usable.store(false, Ordering::Release);
+    }
 }
 
 /// No answer is larger: what claims to be is not a Kafka broker ("HTTP" read as a size is 1.2 GB).
@@ -49,10 +74,13 @@ impl Peer {
                 Ok(stream) => {
                     // Ignored: a connection without it works too.
                     let _ = stream.set_nodelay(true);
+                    let (answers, requests) = stream.into_split();
                     return Ok(Peer {
                         address: address.to_owned(),
                         client_id: client_id.to_owned(),
-                        inner: Mutex::new(Inner { stream, correlation_id: 0, usable: true }),
+                        requests: Mutex::new(Requests { stream: requests, correlation_id: 0 }),
+                        answers: Mutex::new(answers),
+                        usable: AtomicBool::new(true),
                         served: std::sync::OnceLock::new(),
                     });
                 }
@@ -82,7 +110,7 @@ impl Peer {
     /// `Encode` leaves the connection as it was; after any other error it is of no further use.
     pub async fn call<R: Request>(&self, request: &R, version: i16) -> Result<R::Response, Error> {
         let encode = |correlation_id| request_frame(request, version, correlation_id, &self.client_id);
-        let (correlation_id, answer, mut inner) = self.exchange(encode).await?;
+        let (correlation_id, answer, underway) = self.exchange(encode).await?;
         let api = ApiKey::from_i16(R::KEY)
             .ok_or_else(|| Error::UnsupportedApi { address: self.address.clone(), api: "this API" })?;
         let (answered, response) =
@@ -90,7 +118,7 @@ impl Peer {
         if answered != correlation_id {
             return Err(self.closed());
         }
-        inner.usable = true;
+        underway.done();
         Ok(response)
     }
 
@@ -147,36 +175,51 @@ impl Peer {
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let encode = |correlation_id| request_frame(&request, version, correlation_id, &self.client_id);
-        let (_, answer, mut inner) = self.exchange(encode).await?;
+        let (_, answer, underway) = self.exchange(encode).await?;
         // Only the error code of an answer says whether it is in the version asked for or in version 0.
         let refused = answer.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes());
         let shown = if refused { 0 } else { version };
         let (_, response) =
             decode_response(answer, ApiKey::ApiVersions, shown).map_err(|source| self.decode(source))?;
-        inner.usable = true;
+        underway.done();
         Ok(response)
     }
 
-    /// Sends the frame that `encode` makes for the next correlation id and reads the answer's. The connection stays
-    /// unusable until the caller, who gets it locked, has found the answer to be good.
+    /// Sends the frame that `encode` makes for the next correlation id and reads the answer's. The connection becomes
+    /// unusable unless the caller, who has found the answer to be good, says that it is done.
     async fn exchange(
         &self,
         encode: impl FnOnce(i32) -> codec::Result<Vec<u8>>,
-    ) -> Result<(i32, Bytes, MutexGuard<'_, Inner>), Error> {
-        let mut inner = self.inner.lock().await;
-        if !inner.usable {
+    ) -> Result<(i32, Bytes, Underway<'_>), Error> {
+        let mut requests = self.requests.lock().await;
+        if !self.usable.load(Ordering::Acquire) {
             return Err(self.closed());
         }
-        inner.correlation_id = inner.correlation_id.wrapping_add(1);
-        let correlation_id = inner.correlation_id;
+        requests.correlation_id = requests.correlation_id.wrapping_add(1);
+        let correlation_id = requests.correlation_id;
         let frame = encode(correlation_id)?;
-        inner.usable = false;
-        inner.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
-        let answer = self.read_frame(&mut inner.stream).await?;
-        Ok((correlation_id, answer, inner))
+        let underway = Underway(self);
+        requests.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
+        let mut turn = pin!(self.answers.lock());
+        // One poll takes the place in the queue, or the lock itself.
+        let at_once = std::future::poll_fn(|cx| match turn.as_mut().poll(cx) {
+            Poll::Ready(answers) => Poll::Ready(Some(answers)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let at_once = at_once.await;
+        drop(requests);
+        let mut answers = match at_once {
+            Some(answers) => answers,
+            None => turn.await,
+        };
+        if !self.usable.load(Ordering::Acquire) {
+            return Err(self.closed());
+        }
+        let answer = self.read_frame(&mut answers).await?;
+        Ok((correlation_id, answer, underway))
     }
 
-    async fn read_frame(&self, stream: &mut TcpStream) -> Result<Bytes, Error> {
+    async fn read_frame(&self, stream: &mut OwnedReadHalf) -> Result<Bytes, Error> {
         let mut prefix = [0; 4];
         stream.read_exact(&mut prefix).await.map_err(|error| self.io(error))?;
         let size = i32::from_be_bytes(prefix);

@@ -234,6 +234,32 @@ async fn a_call_given_up_makes_the_connection_unusable() {
 }
 
 #[tokio::test]
+async fn calls_made_at_the_same_time_do_not_wait_for_one_another() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut ids = Vec::new();
+        // Nothing is answered before both requests are here.
+        for _ in 0..2 {
+            let size = stream.read_i32().await.unwrap();
+            let mut request = vec![0; size as usize];
+            stream.read_exact(&mut request).await.unwrap();
+            ids.push(request[4..8].to_vec());
+        }
+        for (id, throttle_time_ms) in ids.iter().zip([5i32, 6]) {
+            let answer = [&10i32.to_be_bytes(), id.as_slice(), &throttle_time_ms.to_be_bytes(), &[0, 0]].concat();
+            stream.write_all(&answer).await.unwrap();
+        }
+    });
+    let peer = Peer::connect(&address, "test").await.unwrap();
+    let (first, second) = (heartbeat("now", 0), heartbeat("now", 0));
+    let (first, second) = tokio::join!(peer.call(&first, 1), peer.call(&second, 1));
+    assert_eq!((first.unwrap().throttle_time_ms, second.unwrap().throttle_time_ms), (5, 6));
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn api_versions_are_asked_again_in_a_version_the_broker_knows() {
     struct Old;
     impl Handler for Old {

@@ -37,7 +37,7 @@ pub use connections::Node;
 pub use error::Error;
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember};
 pub use records::{ListedOffset, OffsetSpec};
-pub use topics::{NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicListing};
+pub use topics::{NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicDetails, TopicListing};
 
 use crate::config::Properties;
 use crate::network::{self, Peer};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Admin, Call, Client, Error, To};
+use super::{Admin, Call, Client, ConfigEntry, ConfigResource, Error, PartitionReassignment, To};
 use crate::wire::messages::create_partitions::{
     CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsTopic,
 };
@@ -16,7 +16,7 @@ use crate::wire::messages::describe_topic_partitions::{
 use crate::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponsePartition, MetadataResponseTopic,
 };
-use crate::wire::{ErrorCode, Message, Uuid};
+use crate::wire::{ErrorCode, Message, TopicPartition, Uuid};
 
 /// A topic's name and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,15 @@ pub struct PartitionInfo {
     pub last_known_elr: Option<Vec<i32>>,
 }
 
+/// Topics with their configurations, and what is under way with their partitions.
+#[derive(Debug, Clone)]
+pub struct TopicDetails {
+    /// In the order asked for.
+    pub topics: Vec<(TopicDescription, Vec<ConfigEntry>)>,
+    pub reassignments: Vec<PartitionReassignment>,
+    pub live_brokers: HashSet<i32>,
+}
+
 /// A topic to be created.
 #[derive(Debug, Clone, Default)]
 pub struct NewTopic {
@@ -82,6 +91,27 @@ impl Admin {
     /// `Timeout`.
     pub fn list_topics(&self) -> Result<Vec<TopicListing>, Error> {
         self.run(self.client.list_topics())
+    }
+
+    /// Every topic, as one broker knows it, in that broker's order.
+    ///
+    /// # Errors
+    /// Of the whole: `Timeout`. Each topic has its own result.
+    pub fn all_topics(&self) -> Result<Vec<(TopicListing, Result<TopicDescription, Error>)>, Error> {
+        self.run(self.client.all_topics())
+    }
+
+    /// All there is to say about topics that are `known`, asked for in one go. `partition_limit`: partitions in one
+    /// answer, where the broker pages them; `None`: what is known of the partitions will do.
+    ///
+    /// # Errors
+    /// The first refusal of any topic; `Timeout`.
+    pub fn topic_details(
+        &self,
+        known: PerTopic<TopicDescription>,
+        partition_limit: Option<i32>,
+    ) -> Result<TopicDetails, Error> {
+        self.run(self.client.topic_details(known, partition_limit))
     }
 
     /// The topics of these names. `partition_limit`: partitions in one answer, where the broker pages them.
@@ -141,13 +171,67 @@ impl Admin {
 
 impl Client {
     pub(super) async fn list_topics(&self) -> Result<Vec<TopicListing>, Error> {
+        Ok(self.all_topics().await?.into_iter().map(|(listing, _)| listing).collect())
+    }
+
+    pub(super) async fn all_topics(&self) -> Result<Vec<(TopicListing, Result<TopicDescription, Error>)>, Error> {
         let mut call = self.call("listTopics");
         let response = self.metadata(&mut call, Wanted::All).await?;
-        let listing = |topic: MetadataResponseTopic| {
-            let name = topic.name.unwrap_or_default();
-            TopicListing { name, topic_id: topic.topic_id, is_internal: topic.is_internal }
+        let live = nodes(&response);
+        let row = |topic: MetadataResponseTopic| {
+            let name = topic.name.clone().unwrap_or_default();
+            let listing = TopicListing { name, topic_id: topic.topic_id, is_internal: topic.is_internal };
+            (listing, described(topic, &live))
         };
-        Ok(response.topics.into_iter().map(listing).collect())
+        Ok(response.topics.into_iter().map(row).collect())
+    }
+
+    pub(super) async fn topic_details(
+        &self,
+        known: PerTopic<TopicDescription>,
+        partition_limit: Option<i32>,
+    ) -> Result<TopicDetails, Error> {
+        let names = known.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let resources = names.iter().map(ConfigResource::topic).collect::<Vec<_>>();
+        let partitions = known.iter().filter_map(|(name, topic)| Some((name, topic.as_ref().ok()?)));
+        let partitions = partitions.flat_map(|(name, topic)| {
+            topic.partitions.iter().map(|partition| TopicPartition::new(name.as_str(), partition.partition))
+        });
+        let partitions = partitions.collect::<Vec<_>>();
+        let paged = async {
+            match partition_limit {
+                Some(limit) => {
+                    let mut call = self.call("describeTopicPartitions");
+                    self.describe_paged(&mut call, &names, limit).await
+                }
+                None => Err(Error::api(ErrorCode::UNSUPPORTED_VERSION, None)),
+            }
+        };
+        let reassignments = async {
+            match partitions.is_empty() {
+                true => Ok(Vec::new()),
+                false => self.list_partition_reassignments(Some(&partitions)).await,
+            }
+        };
+        let (paged, configs, reassignments) =
+            tokio::join!(paged, self.describe_configs(&resources, false), reassignments);
+        let described = match paged {
+            Err(error) if error.code() == Some(ErrorCode::UNSUPPORTED_VERSION) => known,
+            paged => paged?,
+        };
+        let described = described.into_iter().map(|(_, topic)| topic).collect::<Result<Vec<_>, _>>()?;
+        let configs = configs?.into_iter().map(|(_, entries)| entries).collect::<Result<Vec<_>, _>>()?;
+        let reassignments = match reassignments {
+            // Brokers before 2.4, and those that do not let us see them.
+            Err(error) => match error.code() {
+                Some(ErrorCode::UNSUPPORTED_VERSION | ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => Vec::new(),
+                _ => return Err(error),
+            },
+            Ok(under_way) => under_way,
+        };
+        let call = self.call("describeCluster");
+        let live_brokers = self.cluster(&call).await?.brokers.iter().map(|node| node.id).collect();
+        Ok(TopicDetails { topics: described.into_iter().zip(configs).collect(), reassignments, live_brokers })
     }
 
     pub(super) async fn describe_topics(
