@@ -193,6 +193,7 @@ impl Start {
 }
 
 fn run(server: &mut Server, start: Start) -> ExitCode {
+    raise_open_files();
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let at_most = usize::try_from(start.config.num_io_threads).unwrap_or(1);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -204,6 +205,15 @@ fn run(server: &mut Server, start: Start) -> ExitCode {
         Err(error) => return fatal(server, &format!("start worker threads: {error}")),
     };
     runtime.block_on(run_broker(server, start))
+}
+
+/// Connections and segments want many descriptors: as many as we may have, which the JVM takes too.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With what there is, fewer connections and open segments are held.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 async fn run_broker(server: &mut Server, start: Start) -> ExitCode {

@@ -198,9 +198,11 @@ impl Log {
             let mut fitting = 0;
             for meta in metas {
                 let add = (size + meta.size) as u64;
-                let full = state
-                    .active()
-                    .is_full_for(&limits, add, meta.last_offset, meta.max_timestamp, now_ms)
+                let State { segments, path, .. } = &mut *state;
+                let full = segments
+                    .back_mut()
+                    .expect("a log has at least one segment")
+                    .is_full_for(path, &limits, add, meta.last_offset, meta.max_timestamp, now_ms)
                     .map_err(|error| self.failed(error))?;
                 // An empty segment takes its first batch, whatever the limits say.
                 let over = fitting > 0 && state.active().size == 0 && add > u64::from(limits.segment_bytes);

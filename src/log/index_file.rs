@@ -4,12 +4,13 @@
 //! cuts short is built anew with its segment. Entries on disk are found with a few small reads; nothing of them is kept
 //! in memory, so an idle partition costs nothing here.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::open_files::LazyFile;
 use super::segment::file_name;
 
 /// Entries in memory before they are written: 1 KiB of offset index, half a megabyte of log at the stock interval.
@@ -20,7 +21,7 @@ const BLOCK: usize = 512;
 pub(super) struct IndexFile<const N: usize> {
     base_offset: i64,
     suffix: &'static str,
-    file: Option<Arc<File>>,
+    file: LazyFile,
     on_disk: usize,
     pending: Vec<[u8; N]>,
 }
@@ -42,7 +43,7 @@ impl<const N: usize> IndexFile<N> {
     /// A new, empty index and its file. The file is not kept open: most partitions never write that much.
     pub fn create(dir: &Path, base_offset: i64, suffix: &'static str) -> io::Result<IndexFile<N>> {
         File::create(dir.join(file_name(base_offset, suffix)))?;
-        Ok(IndexFile { base_offset, suffix, file: None, on_disk: 0, pending: Vec::new() })
+        Ok(IndexFile { base_offset, suffix, file: LazyFile::new(), on_disk: 0, pending: Vec::new() })
     }
 
     /// The index of an existing segment; None if there is no file, or its size is no multiple of an entry's.
@@ -51,19 +52,15 @@ impl<const N: usize> IndexFile<N> {
             Ok(metadata) if metadata.len() % N as u64 != 0 => Ok(None),
             Ok(metadata) => {
                 let on_disk = metadata.len() as usize / N;
-                Ok(Some(IndexFile { base_offset, suffix, file: None, on_disk, pending: Vec::new() }))
+                Ok(Some(IndexFile { base_offset, suffix, file: LazyFile::new(), on_disk, pending: Vec::new() }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn file(&mut self, dir: &Path) -> io::Result<&Arc<File>> {
-        if self.file.is_none() {
-            let path = dir.join(file_name(self.base_offset, self.suffix));
-            self.file = Some(Arc::new(OpenOptions::new().read(true).write(true).open(path)?));
-        }
-        Ok(self.file.as_ref().expect("opened above"))
+    fn file(&self, dir: &Path) -> io::Result<Arc<File>> {
+        self.file.get(|| dir.join(file_name(self.base_offset, self.suffix)))
     }
 
     pub fn len(&self) -> usize {
@@ -91,11 +88,11 @@ impl<const N: usize> IndexFile<N> {
         Ok(())
     }
 
-    /// Writes and syncs; then lets go of the file and of the memory, as an inactive segment should.
+    /// Writes what is pending; then lets go of the file and of the memory, as an inactive segment should.
     pub fn close(&mut self, dir: &Path) -> io::Result<()> {
         self.write_pending(dir)?;
         self.pending = Vec::new();
-        self.file = None;
+        self.file.close();
         Ok(())
     }
 
@@ -104,17 +101,17 @@ impl<const N: usize> IndexFile<N> {
         if self.on_disk == 0 {
             return Ok(());
         }
-        let open = self.file.is_some();
+        let was_open = self.file.is_open();
         self.file(dir)?.sync_data()?;
-        if !open {
-            self.file = None;
+        if !was_open {
+            self.file.close();
         }
         Ok(())
     }
 
     /// Lets go of the file; the next who needs it opens it again.
     pub fn release(&mut self) {
-        self.file = None;
+        self.file.close();
     }
 
     pub fn last(&mut self, dir: &Path) -> io::Result<Option<[u8; N]>> {
@@ -140,7 +137,7 @@ impl<const N: usize> IndexFile<N> {
             return Ok(Search::Known(None));
         }
         let entries = self.on_disk;
-        Ok(Search::OnDisk(DiskIndex { file: Arc::clone(self.file(dir)?), entries }))
+        Ok(Search::OnDisk(DiskIndex { file: self.file(dir)?, entries }))
     }
 
     /// Like `search`, and looks on disk at once.
@@ -156,7 +153,7 @@ impl<const N: usize> IndexFile<N> {
             return Ok(());
         }
         let entries = self.on_disk;
-        let disk = DiskIndex { file: Arc::clone(self.file(dir)?), entries };
+        let disk = DiskIndex { file: self.file(dir)?, entries };
         let keep = disk.count(holds)?;
         if keep < self.on_disk {
             disk.file.set_len((keep * N) as u64)?;

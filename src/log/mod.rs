@@ -23,6 +23,7 @@ mod leader_epochs;
 mod log_dir;
 mod manager;
 mod offset_index;
+mod open_files;
 mod producer_state;
 mod read;
 mod recovery;
@@ -344,7 +345,7 @@ impl Log {
                 for segment in state.segments.iter_mut().skip(first).filter(|segment| segment.base_offset < offset) {
                     // Indexes are small; they may be synced under the lock.
                     segment.sync_indexes(&state.path)?;
-                    files.push(Arc::clone(&segment.file));
+                    files.push(segment.file(&state.path)?);
                 }
                 (files, state.path.clone(), std::mem::take(&mut state.dir_dirty))
             };
@@ -467,7 +468,7 @@ impl State {
         if config.preallocate {
             use rustix::fs::{FallocateFlags, fallocate};
             // Size kept: the blocks are there, and nobody takes zeros for batches.
-            fallocate(&*segment.file, FallocateFlags::KEEP_SIZE, 0, u64::from(config.segment_bytes))?;
+            fallocate(&*segment.file(&self.path)?, FallocateFlags::KEEP_SIZE, 0, u64::from(config.segment_bytes))?;
         }
         self.segments.push_back(segment);
         self.tail.clear();
@@ -494,7 +495,7 @@ impl State {
             let State { segments, path, .. } = self;
             let active = segments.back_mut().expect("a log has at least one segment");
             active.become_inactive(path)?;
-            active.file.set_len(active.size)?;
+            active.file(path)?.set_len(active.size)?;
         }
         // The snapshot at the former stop is no segment's; the new one replaces it.
         let stray: Vec<i64> = self

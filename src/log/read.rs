@@ -53,8 +53,8 @@ impl FileRange {
 /// What a read found.
 #[derive(Clone, Debug)]
 pub struct ReadInfo {
-    /// `len` 0 if there is nothing to read (yet).
-    pub records: FileRange,
+    /// None if there is nothing to read (yet).
+    pub records: Option<FileRange>,
     pub high_watermark: i64,
     pub log_start_offset: i64,
     pub last_stable_offset: i64,
@@ -63,6 +63,25 @@ pub struct ReadInfo {
     pub aborted_transactions: Vec<AbortedTxn>,
     /// More lies in a later segment, so that waiting for this one to grow would be in vain.
     pub in_older_segment: bool,
+}
+
+impl ReadInfo {
+    /// The bytes of the records; 0 if there are none.
+    pub fn len(&self) -> usize {
+        self.records.as_ref().map_or(0, |records| records.len)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_none()
+    }
+
+    /// Reads the records, for those who cannot use the file.
+    ///
+    /// # Errors
+    /// As [`FileRange::read`].
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        self.records.as_ref().map_or(Ok(Vec::new()), FileRange::read)
+    }
 }
 
 /// A record that was looked for by its timestamp.
@@ -146,8 +165,8 @@ impl Log {
                 at_segment = Some(from_segment + 1);
                 continue;
             };
-            info.records =
-                FileRange { file: found.file, position: found.start, len: (found.end - found.start) as usize };
+            let len = (found.end - found.start) as usize;
+            info.records = (len > 0).then_some(FileRange { file: found.file, position: found.start, len });
             info.in_older_segment = from_segment + 1 < state.segments.len();
             let end_offset = match found.end_offset {
                 Some(end_offset) => {
@@ -156,7 +175,7 @@ impl Log {
                 }
                 None => limit_offset,
             };
-            if bound == UpperBound::LastStableOffset && info.records.len > 0 {
+            if bound == UpperBound::LastStableOffset && info.records.is_some() {
                 for segment in state.segments.iter().skip(from_segment) {
                     if segment.transaction_index.collect(start_offset, end_offset, &mut info.aborted_transactions) {
                         break;
@@ -234,7 +253,7 @@ impl Log {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
         let mut offsets = Vec::new();
         for segment in &state.segments {
-            let modified = segment.modified_ms().map_err(|error| self.failed(error))?;
+            let modified = segment.modified_ms(&state.path).map_err(|error| self.failed(error))?;
             offsets.push((segment.base_offset.max(state.log_start_offset), modified));
         }
         if state.segments.back().is_some_and(|active| active.size > 0) {
@@ -262,9 +281,8 @@ impl State {
 
     /// A read that has found nothing so far.
     fn read_info(&self) -> ReadInfo {
-        let active = self.segments.back().expect("a log has at least one segment");
         ReadInfo {
-            records: FileRange { file: Arc::clone(&active.file), position: active.size, len: 0 },
+            records: None,
             high_watermark: self.high_watermark,
             log_start_offset: self.log_start_offset,
             last_stable_offset: self.last_stable_offset(),
@@ -304,7 +322,7 @@ impl State {
             (Place::From(_), _) => None,
         };
         Ok(Plan {
-            file: Arc::clone(&segment.file),
+            file: segment.file(path)?,
             size: segment.size,
             base_offset: segment.base_offset,
             start,
@@ -327,7 +345,7 @@ impl State {
                 Some(below) => segment.offset_index.find(path, below.offset)?.map_or(0, |entry| entry.position),
                 None => 0,
             };
-            return Ok(Some(Scan::batches(Arc::clone(&segment.file), from, segment.size)));
+            return Ok(Some(Scan::batches(segment.file(path)?, from, segment.size)));
         }
         Ok(None)
     }

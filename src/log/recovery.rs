@@ -89,7 +89,7 @@ pub(super) fn load(dir: &Path, config: &LogConfig, options: LoadOptions) -> io::
     }
     if !epochs_known {
         for segment in &segments {
-            let mut scan = Scan::headers(Arc::clone(&segment.file), 0, segment.size);
+            let mut scan = Scan::headers(segment.file(dir)?, 0, segment.size);
             while let Some(Ok(entry)) = scan.next()? {
                 assign_epoch(&mut leader_epochs, &entry);
             }
@@ -234,7 +234,7 @@ impl Loading<'_> {
     fn replay(&mut self, segment: &mut Segment) -> io::Result<()> {
         let from = segment.offset_index.find(self.dir, self.producers.map_end_offset)?;
         let from = from.map_or(0, |entry| entry.position);
-        let mut scan = Scan::batches(Arc::clone(&segment.file), from, segment.size);
+        let mut scan = Scan::batches(segment.file(self.dir)?, from, segment.size);
         while let Some(entry) = scan.next_sound()? {
             if entry.last_offset >= self.producers.map_end_offset {
                 self.update_producers(&entry, scan.batch(&entry)?, None)?;
@@ -249,7 +249,7 @@ impl Loading<'_> {
         info!("{}: recovering segment {}", self.dir.display(), segment.base_offset);
         segment.reset_indexes(self.dir)?;
         let size = segment.size;
-        let mut scan = Scan::batches(Arc::clone(&segment.file), 0, size);
+        let mut scan = Scan::batches(segment.file(self.dir)?, 0, size);
         let mut next_offset = segment.base_offset;
         let mut position = 0;
         while let Some(Ok(entry)) = scan.next()? {
@@ -272,8 +272,9 @@ impl Loading<'_> {
         }
         segment.size = position;
         if position < size && may_cut {
-            segment.file.set_len(position)?;
-            segment.file.sync_all()?;
+            let file = segment.file(self.dir)?;
+            file.set_len(position)?;
+            file.sync_all()?;
         }
         let max = segment.max_timestamp(self.dir)?;
         segment.time_index.push(self.dir, max)?;

@@ -5,7 +5,7 @@
 //!
 //! Source: `LogSegment`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::offset_index::{self, OffsetIndex, OffsetPosition};
+use super::open_files::LazyFile;
 use super::scan::Scan;
 use super::time_index::{self, TimeIndex, TimestampOffset};
 use super::transaction_index::{self, AbortedTxn, TransactionIndex};
@@ -46,7 +47,7 @@ pub(super) struct BatchMeta {
 
 pub(super) struct Segment {
     pub base_offset: i64,
-    pub file: Arc<File>,
+    file: LazyFile,
     /// Bytes of whole batches.
     pub size: u64,
     pub offset_index: OffsetIndex,
@@ -70,11 +71,10 @@ pub(super) struct IndexesUnusable {
 impl Segment {
     /// A new, empty segment with its files.
     pub fn create(dir: &Path, base_offset: i64, now_ms: i64) -> io::Result<Segment> {
-        let path = dir.join(file_name(base_offset, LOG_SUFFIX));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        File::create(dir.join(file_name(base_offset, LOG_SUFFIX)))?;
         Ok(Segment {
             base_offset,
-            file: Arc::new(file),
+            file: LazyFile::new(),
             size: 0,
             offset_index: OffsetIndex::create(dir, base_offset)?,
             time_index: TimeIndex::create(dir, base_offset)?,
@@ -90,8 +90,7 @@ impl Segment {
     /// Opens an existing segment. If its indexes cannot be used, they are replaced by empty ones, and why is said:
     /// the segment must then be recovered.
     pub fn open(dir: &Path, base_offset: i64) -> io::Result<(Segment, Option<IndexesUnusable>)> {
-        let file = OpenOptions::new().read(true).write(true).open(dir.join(file_name(base_offset, LOG_SUFFIX)))?;
-        let metadata = file.metadata()?;
+        let metadata = fs::metadata(dir.join(file_name(base_offset, LOG_SUFFIX)))?;
         let size = metadata.len();
         let created_ms = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64);
         let mut unusable = None;
@@ -120,7 +119,7 @@ impl Segment {
         };
         let segment = Segment {
             base_offset,
-            file: Arc::new(file),
+            file: LazyFile::new(),
             size,
             offset_index,
             time_index,
@@ -134,15 +133,21 @@ impl Segment {
         Ok((segment, unusable))
     }
 
+    /// The `.log`, open.
+    pub fn file(&self, dir: &Path) -> io::Result<Arc<File>> {
+        self.file.get(|| dir.join(file_name(self.base_offset, LOG_SUFFIX)))
+    }
+
     /// Writes whole batches, stamped and in order, at the end; `batches` describes each of them.
     ///
     /// # Errors
     /// The disk's. The segment is as it was then.
     pub fn append(&mut self, dir: &Path, bytes: &[u8], batches: &[BatchMeta], index_interval: u32) -> io::Result<()> {
         let max_timestamp = self.max_timestamp(dir)?;
-        if let Err(error) = self.file.write_all_at(bytes, self.size) {
+        let file = self.file(dir)?;
+        if let Err(error) = file.write_all_at(bytes, self.size) {
             // What a full disk has taken of the batch is cut off again, so that a restart need not.
-            let _ = self.file.set_len(self.size);
+            let _ = file.set_len(self.size);
             return Err(error);
         }
         self.max_timestamp = Some(max_timestamp);
@@ -175,6 +180,7 @@ impl Segment {
     /// Whether a batch that ends at `last_offset`, with this largest timestamp, must go to a new segment.
     pub fn is_full_for(
         &mut self,
+        dir: &Path,
         limits: &RollLimits,
         size: u64,
         last_offset: i64,
@@ -185,7 +191,7 @@ impl Segment {
             return Ok(last_offset - self.base_offset > i64::from(i32::MAX));
         }
         // `segment.ms` counts in the records' own time if the first had one, else since the file was made.
-        let waited = match (self.first_timestamp()?, max_timestamp) {
+        let waited = match (self.first_timestamp(dir)?, max_timestamp) {
             (first, newest) if first >= 0 && newest >= 0 => newest - first,
             _ => now_ms - self.created_ms,
         };
@@ -200,7 +206,7 @@ impl Segment {
     pub fn read_next_offset(&mut self, dir: &Path) -> io::Result<i64> {
         let from = self.offset_index.last(dir)?.map_or(0, |last| last.position);
         let mut next = self.base_offset;
-        let mut scan = Scan::headers(Arc::clone(&self.file), from, self.size);
+        let mut scan = Scan::headers(self.file(dir)?, from, self.size);
         while let Some(entry) = scan.next_sound()? {
             next = entry.last_offset + 1;
         }
@@ -216,7 +222,7 @@ impl Segment {
         let mut max = self.time_index.last(dir)?.unwrap_or(TimestampOffset { timestamp: -1, offset: self.base_offset });
         // The last entry may be older than the last batches, if the segment was not closed in order.
         let from = self.offset_index.find(dir, max.offset)?.map_or(0, |entry| entry.position);
-        let mut scan = Scan::headers(Arc::clone(&self.file), from, self.size);
+        let mut scan = Scan::headers(self.file(dir)?, from, self.size);
         while let Some(entry) = scan.next_sound()? {
             if entry.max_timestamp > max.timestamp {
                 max = TimestampOffset { timestamp: entry.max_timestamp, offset: entry.last_offset };
@@ -227,19 +233,19 @@ impl Segment {
     }
 
     /// The first batch's largest timestamp; -1 if there is none.
-    fn first_timestamp(&mut self) -> io::Result<i64> {
+    fn first_timestamp(&mut self, dir: &Path) -> io::Result<i64> {
         if let Some(known) = self.first_timestamp {
             return Ok(known);
         }
-        let first = Scan::headers(Arc::clone(&self.file), 0, self.size).next_sound()?;
+        let first = Scan::headers(self.file(dir)?, 0, self.size).next_sound()?;
         let timestamp = first.map_or(-1, |entry| entry.max_timestamp);
         self.first_timestamp = Some(timestamp);
         Ok(timestamp)
     }
 
     /// When the file was last written, milliseconds since 1970.
-    pub fn modified_ms(&self) -> io::Result<i64> {
-        let modified = self.file.metadata()?.modified()?;
+    pub fn modified_ms(&self, dir: &Path) -> io::Result<i64> {
+        let modified = fs::metadata(dir.join(file_name(self.base_offset, LOG_SUFFIX)))?.modified()?;
         Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64))
     }
 
@@ -247,7 +253,7 @@ impl Segment {
     pub fn largest_timestamp(&mut self, dir: &Path) -> io::Result<i64> {
         match self.max_timestamp(dir)?.timestamp {
             timestamp if timestamp >= 0 => Ok(timestamp),
-            _ => self.modified_ms(),
+            _ => self.modified_ms(dir),
         }
     }
 
@@ -274,7 +280,7 @@ impl Segment {
     /// Cuts the segment so that no record at `offset` or later is left.
     pub fn truncate(&mut self, dir: &Path, offset: i64) -> io::Result<()> {
         let from = self.offset_index.find(dir, offset)?.map_or(0, |entry| entry.position);
-        let mut scan = Scan::headers(Arc::clone(&self.file), from, self.size);
+        let mut scan = Scan::headers(self.file(dir)?, from, self.size);
         let mut position = self.size;
         while let Some(entry) = scan.next_sound()? {
             if entry.last_offset >= offset {
@@ -287,7 +293,7 @@ impl Segment {
 
     /// Cuts the file at `position`, where the batch of `offset` begins, and the indexes with it.
     pub fn cut(&mut self, dir: &Path, position: u64, offset: i64) -> io::Result<()> {
-        self.file.set_len(position)?;
+        self.file(dir)?.set_len(position)?;
         self.size = position;
         self.offset_index.truncate(dir, position)?;
         self.time_index.truncate(dir, offset)?;

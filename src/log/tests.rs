@@ -40,7 +40,7 @@ pub(super) fn values(log: &Log, from: i64, max_bytes: usize) -> Vec<(i64, String
     let mut next = from;
     loop {
         let info = log.read(next, max_bytes, UpperBound::LogEnd, true).unwrap();
-        let bytes = info.records.read().unwrap();
+        let bytes = info.read().unwrap();
         if bytes.is_empty() {
             return found;
         }
@@ -119,7 +119,7 @@ fn reads_stay_within_bounds_and_return_whole_batches() {
     for _ in 0..10 {
         append(&log, &["aa"], 0);
     }
-    let len = |from, max, bound, min_one| log.read(from, max, bound, min_one).map(|info| info.records.len / size);
+    let len = |from, max, bound, min_one| log.read(from, max, bound, min_one).map(|info| info.len() / size);
     assert_eq!(len(0, 1 << 20, UpperBound::HighWatermark, true).unwrap(), 0, "nothing is committed yet");
     assert_eq!(log.update_high_watermark(4), 4);
     assert_eq!(len(0, 1 << 20, UpperBound::HighWatermark, true).unwrap(), 4);
@@ -145,7 +145,7 @@ fn a_read_in_the_middle_of_a_batch_returns_the_whole_batch() {
     append(&log, &["a", "b", "c"], 0);
     append(&log, &["d", "e", "f"], 0);
     let info = log.read(4, 1 << 20, UpperBound::LogEnd, true).unwrap();
-    assert_eq!(info.records.position, batch(&["a", "b", "c"]).len() as u64);
+    assert_eq!(info.records.as_ref().unwrap().position, batch(&["a", "b", "c"]).len() as u64);
     assert_eq!(values(&log, 4, 1 << 20), [(4, "e".to_owned()), (5, "f".to_owned())]);
 }
 
@@ -226,7 +226,7 @@ fn log_append_time_is_stamped_and_reported() {
     assert_eq!(append(&log, &["x"], 7777).log_append_time_ms, 7777);
     let found = log.offset_for_timestamp(7777).unwrap().unwrap();
     assert_eq!((found.timestamp, found.offset), (7777, 0));
-    let bytes = log.read(0, 1000, UpperBound::LogEnd, true).unwrap().records.read().unwrap();
+    let bytes = log.read(0, 1000, UpperBound::LogEnd, true).unwrap().read().unwrap();
     Batch::split_first(&bytes).unwrap().0.verify().unwrap();
 }
 
@@ -239,7 +239,7 @@ fn a_topic_with_a_codec_of_its_own_stores_in_it() {
     zstd.append(1, None, Some(b"c"), &[Header { key: b"h", value: None }]);
     log.append_as_leader(&mut zstd.finish(), 0, AppendOrigin::Client, 0).unwrap();
     assert_eq!(values(&log, 0, 1 << 20), [(0, "a".to_owned()), (1, "b".to_owned()), (2, "c".to_owned())]);
-    let bytes = log.read(0, 1 << 20, UpperBound::LogEnd, true).unwrap().records.read().unwrap();
+    let bytes = log.read(0, 1 << 20, UpperBound::LogEnd, true).unwrap().read().unwrap();
     let (first, rest) = Batch::split_first(&bytes).unwrap();
     let (second, _) = Batch::split_first(rest).unwrap();
     for batch in [first, second] {
@@ -370,7 +370,7 @@ fn readers_of_committed_data_stop_at_open_transactions_and_hear_of_aborted_ones(
     let committed = |from| {
         let info = log.read(from, 1 << 20, UpperBound::LastStableOffset, true).unwrap();
         let aborted: Vec<_> = info.aborted_transactions.iter().map(|t| (t.producer_id, t.first_offset)).collect();
-        (info.last_stable_offset, info.records.len > 0, aborted)
+        (info.last_stable_offset, !info.is_empty(), aborted)
     };
     assert_eq!((data(1, 0), data(2, 0), data(1, 1)), (0, 1, 2));
     log.update_high_watermark(3);
@@ -486,7 +486,7 @@ fn a_follower_takes_bytes_and_offsets_as_they_are() {
     for i in 0..6 {
         leader.append_as_leader(&mut batch(&["x", "y"]), i / 3, AppendOrigin::Client, 0).unwrap();
     }
-    let all = leader.read(0, 1 << 20, UpperBound::LogEnd, true).unwrap().records.read().unwrap();
+    let all = leader.read(0, 1 << 20, UpperBound::LogEnd, true).unwrap().read().unwrap();
     let config = LogConfig { segment_bytes: all.len() as u32 / 3, ..LogConfig::default() };
     let (_dir, _manager, follower) = fresh(&config);
     // Cut off in the middle of the fifth batch, as a fetch may be.
@@ -522,7 +522,7 @@ fn readers_and_a_writer_do_not_get_in_each_others_way() {
                     let mut next = 0;
                     while next < 2000 {
                         let info = log.read(next, 100 + reader * 700, UpperBound::HighWatermark, true).unwrap();
-                        let bytes = info.records.read().unwrap();
+                        let bytes = info.read().unwrap();
                         let mut rest = &bytes[..];
                         while !rest.is_empty() {
                             let (batch, after) = Batch::split_first(rest).unwrap();

@@ -251,7 +251,7 @@ impl Replica {
             result.aborted_transactions = Some(aborted.map(|txn| (txn.producer_id, txn.first_offset)).collect());
         }
         result.in_older_segment = info.in_older_segment;
-        result.records = Some(info.records).filter(|records| records.len > 0);
+        result.records = info.records;
         Ok(result)
     }
 
@@ -308,10 +308,10 @@ impl Replica {
         let mut offset = self.log.log_start_offset();
         while offset < self.log.log_end_offset() {
             let info = self.log.read(offset, LOAD_BYTES, UpperBound::LogEnd, true)?;
-            if info.records.len == 0 {
+            if info.is_empty() {
                 return Ok(());
             }
-            let bytes = info.records.read().map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)?;
+            let bytes = info.read().map_err(|_| ErrorCode::KAFKA_STORAGE_ERROR)?;
             let mut rest = &bytes[..];
             let before = offset;
             while let Ok((batch, after)) = crate::wire::batch::Batch::split_first(rest) {

@@ -82,7 +82,7 @@ fn a_directory_that_apache_wrote() {
         let mut records = 0;
         let mut next = log.log_start_offset();
         loop {
-            let bytes = log.read(next, 1 << 20, UpperBound::LogEnd, true).unwrap().records.read().unwrap();
+            let bytes = log.read(next, 1 << 20, UpperBound::LogEnd, true).unwrap().read().unwrap();
             let mut rest = &bytes[..];
             if rest.is_empty() {
                 break;

@@ -157,7 +157,7 @@ impl Model {
         let batch = self.records.get(from as usize).map(|record| record.batch);
         let end = (from..self.end()).find(|offset| Some(self.records[*offset as usize].batch) != batch);
         let visible = from < self.end() && end.unwrap_or(self.end()) <= self.high_watermark;
-        assert_eq!(info.records.len > 0, visible, "{from} {}", self.high_watermark);
+        assert_eq!(!info.is_empty(), visible, "{from} {}", self.high_watermark);
     }
 
     fn search(&mut self) {
