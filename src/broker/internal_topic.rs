@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::group::{self, GroupCoordinator, OffsetsLog};
 use crate::replication::delayed::{Awaits, Parked};
-use crate::replication::{LeadershipChange, LeadershipListener, Replica, ReplicaManager};
+use crate::replication::{Appended, LeadershipChange, LeadershipListener, Replica, ReplicaManager};
 use crate::transaction::{self, StateLog, TransactionCoordinator};
 use crate::wire::ErrorCode;
 
@@ -34,7 +34,7 @@ impl InternalTopic {
         let appended = replicas.append_internal(self.name, partition, &mut batch);
         Box::pin(async move {
             match appended {
-                Ok((replica, next_offset)) => committed(&replica, next_offset, timeout).await,
+                Ok((replica, appended)) => committed(&replica, &appended, timeout).await,
                 Err(code) => code,
             }
         })
@@ -68,9 +68,9 @@ impl StateLog for InternalTopic {
     }
 }
 
-/// Waits until enough replicas have everything before `next_offset`.
-pub(super) async fn committed(replica: &Replica, next_offset: i64, timeout: Duration) -> ErrorCode {
-    let look = || match replica.is_replicated(next_offset) {
+/// Waits until enough replicas have what was appended.
+pub(super) async fn committed(replica: &Replica, appended: &Appended, timeout: Duration) -> ErrorCode {
+    let look = || match replica.is_replicated(appended) {
         Ok(true) => Some(ErrorCode::NONE),
         Ok(false) => None,
         Err(code) => Some(code),

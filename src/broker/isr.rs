@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Broker, Error, bracketed};
+use super::{Broker, Error};
 use crate::network::Peer;
 use crate::replication::IsrProposal;
 use crate::replication::partition::Event;
@@ -55,7 +55,7 @@ async fn ask(
             let controller = cluster.brokers.get(&controller_id);
             let endpoint = controller.and_then(|broker| broker.endpoint(&config.inter_broker_listener_name));
             let endpoint = endpoint.ok_or(Error::Interrupted("finding the controller"))?;
-            let address = format!("{}:{}", bracketed(&endpoint.host), endpoint.port);
+            let address = endpoint.address();
             let connected = Peer::connect_within(&address, &broker.id.to_string(), timeout).await?;
             &peer.insert((controller_id, connected)).1
         }

@@ -138,6 +138,7 @@ impl Broker {
             let _ = listener.await;
         }
         tasks.iter().for_each(JoinHandle::abort);
+        self.replicas.stop_fetching();
         self.controller.stop();
         let logs = self.logs.clone();
         let synced = tokio::task::spawn_blocking(move || logs.shutdown(wall_ms()));
@@ -181,7 +182,7 @@ impl Broker {
         let controller = cluster.brokers.get(&cluster.live_controller());
         let endpoint = controller.and_then(|broker| broker.endpoint(&config.inter_broker_listener_name));
         let Some(endpoint) = endpoint else { return Ok(false) };
-        let address = format!("{}:{}", bracketed(&endpoint.host), endpoint.port);
+        let address = endpoint.address();
         let timeout = Duration::from_millis(config.controller_socket_timeout_ms.max(1) as u64);
         let peer = Peer::connect_within(&address, &self.id.to_string(), timeout).await?;
         let request = ControlledShutdownRequest { broker_id: self.id, broker_epoch: self.epoch() };
@@ -203,11 +204,6 @@ impl Handler for Requests {
     fn handle(&self, context: RequestContext, body: Bytes) -> Reply {
         apis::handle(&self.0, context, body)
     }
-}
-
-/// An IPv6 address needs brackets before a port.
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// Milliseconds since 1970.

@@ -20,6 +20,7 @@ use crate::network::{self, Limits, Listener};
 use crate::registry::session::{CreateMode, Op};
 use crate::registry::znodes::{ClusterId, ConfigEntity, DELETE_TOPICS, EntityConfig, PERSISTENT_PATHS, TOPICS};
 use crate::registry::{self, Session, server};
+use crate::replication::fetcher::FetcherContext;
 use crate::replication::{MetadataCache, ReplicaManager};
 use crate::transaction::producer_ids::ProducerIds;
 use crate::wire::Uuid;
@@ -66,6 +67,12 @@ impl Broker {
         let registered = watch::Sender::new(-1);
         let slots = config.max_incremental_fetch_session_cache_slots.max(0) as usize;
         let config = watch::Sender::new(config);
+        replicas.start_fetching(FetcherContext {
+            broker_id,
+            config: config.subscribe(),
+            registered: registered.subscribe(),
+            metadata: metadata.clone(),
+        });
         let controller = Controller::start(broker_id, config.subscribe(), session.clone(), registered.subscribe());
         let producer_ids = ProducerIds::new(broker_id, metadata.clone(), config.subscribe(), registered.subscribe());
         let addresses = listeners.iter().map(|listener| (listener.name().to_owned(), listener.local_addr())).collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::endpoint::{Endpoint, SecurityProtocol, parse_protocol_map};
 use super::error::Error;
+use super::inter_broker_protocol::InterBrokerProtocol;
 use super::keys::{BROKER_KEYS, OLD_KEYS, Update, broker_key};
 use super::properties::Properties;
 use super::value::{check, split_list};
@@ -248,6 +249,11 @@ impl BrokerConfig {
             }
         }
         text
+    }
+
+    /// `inter.broker.protocol.version`, as something that can be compared.
+    pub fn inter_broker_protocol(&self) -> InterBrokerProtocol {
+        InterBrokerProtocol::parse(&self.inter_broker_protocol_version)
     }
 
     /// The dynamic values: those for all brokers, and those for this one.

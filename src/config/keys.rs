@@ -321,7 +321,7 @@ pub const BROKER_KEYS: &[Key] = &[
     key("group.share.session.timeout.ms", Int, Some("45000"), AtLeast(1), ReadOnly, ""),
     key("initial.broker.registration.timeout.ms", Int, Some("60000"), Any, ReadOnly, ""),
     key("inter.broker.listener.name", Str, None, Any, ReadOnly, "Listener that brokers use among themselves."),
-    key("inter.broker.protocol.version", Str, Some("3.9-IV0"), Version, ReadOnly, "Accepted; this broker always speaks 3.9."),
+    key("inter.broker.protocol.version", Str, Some("3.9-IV0"), Version, ReadOnly, "The versions of the requests among brokers; the same on all brokers of a cluster."),
     key("kafka.metrics.polling.interval.secs", Int, Some("10"), AtLeast(1), ReadOnly, ""),
     key("kafka.metrics.reporters", List, Some(""), Any, ReadOnly, ""),
     key("leader.imbalance.check.interval.seconds", Long, Some("300"), AtLeast(1), ReadOnly, "How often preferred leaders are looked after."),

@@ -11,6 +11,7 @@ mod broker;
 mod describe;
 mod endpoint;
 mod error;
+mod inter_broker_protocol;
 pub mod keys;
 mod properties;
 mod topic;
@@ -22,6 +23,7 @@ pub use describe::{
 };
 pub use endpoint::{Endpoint, SecurityProtocol};
 pub use error::{Error, Location};
+pub use inter_broker_protocol::InterBrokerProtocol;
 pub use properties::Properties;
 pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig, validate_topic_configs};
 

@@ -13,9 +13,10 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
 use super::delayed::{Moved, Parking};
+use super::fetcher::{FetcherContext, Fetchers};
 use super::metadata::MetadataCache;
 use super::partition::{Action, Event, LeaderAndIsr, Limits, Millis, Partition};
-use super::{AppendOrigin, Appended, Error, Isolation, ReadParams, ReadResult, RequiredAcks};
+use super::{AppendOrigin, Appended, Error, Fetched, FollowerFetch, Isolation, ReadParams, ReadResult, RequiredAcks};
 use crate::log::{Log, LogConfig, LogManager, NewLog, UpperBound};
 use crate::wire::messages::leader_and_isr::{
     LeaderAndIsrPartitionError, LeaderAndIsrPartitionState, LeaderAndIsrTopicError,
@@ -132,6 +133,7 @@ impl Replica {
             let appended = Appended {
                 base_offset: info.first_offset,
                 next_offset: info.last_offset + 1,
+                leader_epoch: partition.leader_epoch(),
                 log_append_time_ms: info.log_append_time_ms,
                 log_start_offset: info.log_start_offset,
             };
@@ -161,20 +163,19 @@ impl Replica {
                         tracing::error!(partition = %self.name, %error, "leader epoch cannot be noted");
                     }
                 }
-                Action::Follow { leader, leader_epoch } => {
-                    tracing::debug!(partition = %self.name, leader, leader_epoch, "follows");
-                }
+                // Who holds the fetchers does this.
+                Action::Follow { .. } => {}
             }
         }
         committed
     }
 
-    /// How an append with acks=all stands that ended before `required_offset`: true once enough replicas have it.
+    /// How an append with acks=all stands: true once enough replicas have it.
     ///
     /// # Errors
     /// As [`Partition::is_replicated`].
-    pub fn is_replicated(&self, required_offset: i64) -> Result<bool, ErrorCode> {
-        self.partition.lock().is_replicated(required_offset)
+    pub fn is_replicated(&self, appended: &Appended) -> Result<bool, ErrorCode> {
+        self.partition.lock().is_replicated(appended.next_offset, appended.leader_epoch)
     }
 
     /// Reads what a consumer may see.
@@ -196,28 +197,36 @@ impl Replica {
     ///
     /// # Errors
     /// As [`Replica::read`]; `NOT_LEADER_OR_FOLLOWER` for a broker that is no replica of the partition.
-    pub fn read_for_follower(&self, params: &ReadParams, replica: i32, log_start: i64) -> Result<ReadResult, Error> {
-        {
-            let partition = self.partition.lock();
-            partition.check_leader(params.current_leader_epoch)?;
-            if !partition.replicas().contains(&replica) {
-                return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into());
-            }
-        }
-        let read = self.read_log(params)?;
-        if read.diverging_epoch.is_some() {
-            return Ok(read);
-        }
-        let event = Event::FollowerFetched { replica, fetch_offset: params.fetch_offset, log_start_offset: log_start };
+    pub fn read_for_follower(&self, params: &ReadParams, follower: &FollowerFetch) -> Result<ReadResult, Error> {
         let committed = {
             let mut partition = self.partition.lock();
-            let actions = partition.handle(event, now_ms());
-            self.perform(actions)
+            partition.check_leader(params.current_leader_epoch)?;
+            if !partition.replicas().contains(&follower.replica) {
+                return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER.into());
+            }
+            let diverges = match params.last_fetched_epoch {
+                Some(epoch) => self.diverging_epoch(epoch, params.fetch_offset)?.is_some(),
+                None => false,
+            };
+            let is_in_range = (self.log.log_start_offset()..=self.log.log_end_offset()).contains(&params.fetch_offset);
+            // What a follower has counts when it says so, not when its request has waited for a while.
+            if follower.is_news && is_in_range && !diverges {
+                let event = Event::FollowerFetched {
+                    replica: follower.replica,
+                    fetch_offset: params.fetch_offset,
+                    log_start_offset: follower.log_start_offset,
+                    is_alive: follower.is_alive,
+                };
+                let actions = partition.handle(event, now_ms());
+                self.perform(actions)
+            } else {
+                false
+            }
         };
         if committed {
             self.parking.wake(Moved::HighWatermark);
         }
-        Ok(read)
+        self.read_log(params)
     }
 
     fn read_log(&self, params: &ReadParams) -> Result<ReadResult, Error> {
@@ -263,6 +272,99 @@ impl Replica {
         let known = self.end_offset_for_epoch(last_fetched_epoch);
         let Some((epoch, end_offset)) = known else { return Err(ErrorCode::OFFSET_OUT_OF_RANGE.into()) };
         Ok((epoch < last_fetched_epoch || end_offset < fetch_offset).then_some((epoch, end_offset)))
+    }
+
+    /// Appends what the leader sent, and takes over how far it has got.
+    ///
+    /// # Errors
+    /// `Refused` if we do not follow in that epoch, or the log ends elsewhere; `Log`.
+    ///
+    /// Source: `ReplicaFetcherThread.processPartitionData`.
+    pub fn append_fetched(&self, fetched: &Fetched<'_>) -> Result<(), Error> {
+        let (grown, committed) = {
+            let mut partition = self.partition.lock();
+            partition.check_follows(fetched.leader_epoch)?;
+            if self.log.log_end_offset() != fetched.fetch_offset {
+                return Err(ErrorCode::OFFSET_OUT_OF_RANGE.into());
+            }
+            let now = now_ms();
+            let grown = !fetched.records.is_empty() && self.log.append_as_follower(fetched.records, now)?.is_some();
+            let log_end_offset = self.log.log_end_offset();
+            let event = Event::Followed { log_end_offset, leader_high_watermark: fetched.high_watermark };
+            let actions = partition.handle(event, now);
+            let mut committed = self.perform(actions);
+            // Beyond the high watermark nothing is known to be unwanted.
+            let log_start_offset = fetched.log_start_offset.min(self.log.high_watermark());
+            if log_start_offset > self.log.log_start_offset() {
+                committed |= self.log.increment_log_start_offset(log_start_offset, now)?;
+            }
+            (grown, committed)
+        };
+        if committed {
+            self.parking.wake(Moved::HighWatermark);
+        } else if grown {
+            self.parking.wake(Moved::LogEnd);
+        }
+        Ok(())
+    }
+
+    /// Cuts the log to be like the leader's, of which `epoch` ends at `end_offset`; -1 stands for what the leader does
+    /// not know. True: all that was written in a later epoch is gone, and nothing differs any more.
+    ///
+    /// # Errors
+    /// `Refused` if we do not follow in that leader epoch; `Log`. It may read much: call it where blocking is allowed.
+    ///
+    /// Source: `AbstractFetcherThread.getOffsetTruncationState`; KIP-279.
+    pub fn truncate_to_epoch(&self, leader_epoch: i32, epoch: i32, end_offset: i64) -> Result<bool, Error> {
+        let mut partition = self.partition.lock();
+        partition.check_follows(leader_epoch)?;
+        let log_end = self.log.log_end_offset();
+        let (to, complete) = if end_offset < 0 {
+            // The leader knows less than any epoch: only what is committed is sure.
+            (self.log.high_watermark(), true)
+        } else if epoch < 0 {
+            (end_offset.min(log_end), true)
+        } else {
+            match self.log.end_offset_for(epoch) {
+                Some((own_epoch, own_end)) => (own_end.min(end_offset).min(log_end), own_epoch == epoch),
+                None => (end_offset.min(log_end), true),
+            }
+        };
+        self.cut(&mut partition, |log, now| log.truncate_to(to, now).map(drop))?;
+        Ok(complete)
+    }
+
+    /// The leader's log goes from `start` to `end`, and ours ends elsewhere: cuts what it has no more, or begins anew
+    /// where it begins.
+    ///
+    /// # Errors
+    /// As [`Replica::truncate_to_epoch`].
+    pub fn fit_to(&self, leader_epoch: i32, start: i64, end: i64) -> Result<(), Error> {
+        let mut partition = self.partition.lock();
+        partition.check_follows(leader_epoch)?;
+        let log_end = self.log.log_end_offset();
+        if end < log_end {
+            self.cut(&mut partition, |log, now| log.truncate_to(end, now).map(drop))
+        } else if start > log_end {
+            self.cut(&mut partition, |log, now| log.truncate_fully_and_start_at(start, now))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn cut(
+        &self,
+        partition: &mut Partition,
+        cut: impl FnOnce(&Log, Millis) -> Result<(), crate::log::Error>,
+    ) -> Result<(), Error> {
+        let high_watermark = self.log.high_watermark();
+        cut(&self.log, now_ms())?;
+        let log_end = self.log.log_end_offset();
+        partition.truncated(log_end, self.log.high_watermark());
+        if log_end < high_watermark {
+            tracing::warn!(partition = %self.name, log_end, high_watermark, "cut below the high watermark");
+        }
+        Ok(())
     }
 
     /// The largest known leader epoch not above `epoch`, and where it ends; None if it is newer than any.
@@ -352,6 +454,7 @@ pub struct ReplicaManager {
     /// take effect one after another.
     controller_epoch: Mutex<i32>,
     leadership: OnceLock<LeadershipListener>,
+    fetchers: OnceLock<Fetchers>,
     proposals: mpsc::UnboundedSender<IsrProposal>,
 }
 
@@ -378,6 +481,7 @@ impl ReplicaManager {
             hosted: RwLock::default(),
             controller_epoch: Mutex::new(0),
             leadership: OnceLock::new(),
+            fetchers: OnceLock::new(),
             proposals,
         };
         (manager, receiver)
@@ -386,6 +490,18 @@ impl ReplicaManager {
     /// Calls `listener` from now on when this broker's part in a partition changes. Only the first one is taken.
     pub fn on_leadership(&self, listener: LeadershipListener) {
         let _ = self.leadership.set(listener);
+    }
+
+    /// Lets followers fetch from now on. Only the first call counts.
+    pub fn start_fetching(&self, context: FetcherContext) {
+        let _ = self.fetchers.set(Fetchers::new(context));
+    }
+
+    /// Ends all fetching, for good.
+    pub fn stop_fetching(&self) {
+        if let Some(fetchers) = self.fetchers.get() {
+            fetchers.stop();
+        }
     }
 
     /// The partition, if it is here.
@@ -443,7 +559,7 @@ impl ReplicaManager {
         }
     }
 
-    /// Appends a batch of a coordinator to a partition that we lead. Returns the replica, and the offset that must be
+    /// Appends a batch of a coordinator to a partition that we lead. Returns the replica, and what must be
     /// replicated for the batch to be committed ([`Replica::is_replicated`]).
     ///
     /// # Errors
@@ -453,14 +569,14 @@ impl ReplicaManager {
         topic: &str,
         partition: i32,
         batch: &mut [u8],
-    ) -> Result<(Arc<Replica>, i64), ErrorCode> {
+    ) -> Result<(Arc<Replica>, Appended), ErrorCode> {
         let replica = self.replica(topic, partition)?;
         let appended = replica.append(batch, RequiredAcks::All, AppendOrigin::Coordinator);
         let appended = appended.map_err(|error| {
             tracing::warn!(partition = %replica.name, %error, "append of a coordinator refused");
             error.code()
         })?;
-        Ok((replica, appended.next_offset))
+        Ok((replica, appended))
     }
 
     /// Looks for followers that lag: every half of `replica.lag.time.max.ms`.
@@ -541,6 +657,14 @@ impl ReplicaManager {
         };
         if let Err(code) = outcome {
             return code;
+        }
+        if let Some(fetchers) = self.fetchers.get() {
+            match state.leader {
+                leader if leader >= 0 && leader != self.broker_id => {
+                    fetchers.follow(&replica, leader, state.leader_epoch);
+                }
+                _ => fetchers.unfollow(&replica.name),
+            }
         }
         replica.parking.wake(Moved::Leadership);
         let leader_epoch = state.leader_epoch;
@@ -690,6 +814,9 @@ impl ReplicaManager {
                 };
                 if led {
                     changes.push((name.clone(), LeadershipChange::Resigned));
+                }
+                if let Some(fetchers) = self.fetchers.get() {
+                    fetchers.unfollow(&name);
                 }
                 if delete {
                     self.forget(&name);

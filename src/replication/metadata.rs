@@ -45,6 +45,16 @@ pub struct BrokerEndpoint {
     pub security_protocol: i16,
 }
 
+impl BrokerEndpoint {
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
 impl LiveBroker {
     /// Its address on the listener of that name.
     pub fn endpoint(&self, listener: &str) -> Option<&BrokerEndpoint> {

@@ -1,10 +1,11 @@
 //! Logs made into partitions: who leads them, what is committed, who waits for it, and what the cluster looks like.
 //!
 //! [`ReplicaManager`] holds this broker's partitions: it carries out what the controller decides, appends as leader,
-//! reads what may be read. [`partition`] decides, [`delayed`] wakes who waits, [`MetadataCache`] is the cluster as the
-//! controller draws it.
+//! reads what may be read. [`partition`] decides, [`delayed`] wakes who waits, [`fetcher`] follows the leaders
+//! elsewhere, [`MetadataCache`] is the cluster as the controller draws it.
 
 pub mod delayed;
+pub mod fetcher;
 mod manager;
 mod metadata;
 pub mod partition;
@@ -89,8 +90,25 @@ pub struct Appended {
     pub base_offset: i64,
     /// The offset after the last record.
     pub next_offset: i64,
+    /// In which it was appended.
+    pub leader_epoch: i32,
     /// Milliseconds since 1970 for topics of `LogAppendTime`, else -1.
     pub log_append_time_ms: i64,
+    pub log_start_offset: i64,
+}
+
+/// What a follower was sent by its leader.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched<'a> {
+    /// In which the partition followed when it asked.
+    pub leader_epoch: i32,
+    /// From where on it asked.
+    pub fetch_offset: i64,
+    /// Whole record batches, but for the last.
+    pub records: &'a [u8],
+    /// The leader's.
+    pub high_watermark: i64,
+    /// The leader's.
     pub log_start_offset: i64,
 }
 
@@ -119,6 +137,18 @@ pub struct ReadParams {
     pub last_fetched_epoch: Option<i32>,
     /// Whether a follower must not answer.
     pub only_leader: bool,
+}
+
+/// What a follower says when it fetches.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerFetch {
+    pub replica: i32,
+    /// Where its log begins.
+    pub log_start_offset: i64,
+    /// Whether it is a live broker, as far as we know.
+    pub is_alive: bool,
+    /// False when its request is only looked at again.
+    pub is_news: bool,
 }
 
 /// What was read, as a range of a file.

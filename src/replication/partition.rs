@@ -16,6 +16,8 @@ pub type Millis = i64;
 /// Says "not known": the log end of a replica that has not fetched yet, an epoch that was not given.
 const UNKNOWN: i64 = -1;
 const NO_EPOCH: i32 = -1;
+/// When a follower was last in sync that never was.
+const LONG_AGO: Millis = Millis::MIN / 2;
 
 /// What the controller decided about a partition: one partition state of LeaderAndIsr.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,13 @@ pub enum Event {
     /// Our own log ends here now (leader: after an append).
     Appended { log_end_offset: i64 },
     /// A follower asks for what comes after its log's end.
-    FollowerFetched { replica: i32, fetch_offset: i64, log_start_offset: i64 },
+    FollowerFetched {
+        replica: i32,
+        fetch_offset: i64,
+        log_start_offset: i64,
+        /// Whether the follower is a live broker, as far as we know: others cannot join the ISR.
+        is_alive: bool,
+    },
     /// We follow, and have appended what the leader sent with its high watermark.
     Followed { log_end_offset: i64, leader_high_watermark: i64 },
     /// Time to look for followers that lag.
@@ -105,6 +113,8 @@ enum Role {
 /// What only a leader knows.
 #[derive(Clone, Debug, Default)]
 struct Leadership {
+    /// The first of the leader epochs, one after another, in which this broker leads.
+    since_epoch: i32,
     /// Where the log ended when this epoch began.
     start_offset: i64,
     followers: BTreeMap<i32, Follower>,
@@ -251,22 +261,31 @@ impl Partition {
     }
 
     fn is_under_min_isr(&self) -> bool {
-        // A topic cannot ask for more replicas than it has.
-        self.isr.len() < self.limits.min_insync_replicas.min(self.replicas.len())
+        self.isr.len() < self.min_isr()
     }
 
-    /// How an append with acks=all stands whose last record lies before `required_offset`: None while it waits.
+    fn min_isr(&self) -> usize {
+        // A topic cannot ask for more replicas than it has.
+        self.limits.min_insync_replicas.min(self.replicas.len())
+    }
+
+    /// How an append with acks=all stands that was made in `leader_epoch`, and whose last record lies before
+    /// `required_offset`: false while it waits.
     ///
     /// # Errors
-    /// `NOT_LEADER_OR_FOLLOWER` if we lead no longer, `NOT_ENOUGH_REPLICAS_AFTER_APPEND`.
-    pub fn is_replicated(&self, required_offset: i64) -> Result<bool, ErrorCode> {
-        if !self.is_leader() {
+    /// `NOT_LEADER_OR_FOLLOWER` if we have not led ever since, so that the records may be others' by now;
+    /// `NOT_ENOUGH_REPLICAS_AFTER_APPEND`.
+    pub fn is_replicated(&self, required_offset: i64, leader_epoch: i32) -> Result<bool, ErrorCode> {
+        let Role::Leader(leadership) = &self.role else { return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) };
+        if leader_epoch < leadership.since_epoch {
             return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
         }
         if self.high_watermark < required_offset {
             return Ok(false);
         }
-        if self.is_under_min_isr() { Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND) } else { Ok(true) }
+        // Who is about to join has it too.
+        let maximal = leadership.pending_isr.as_ref().map_or(0, Vec::len).max(self.isr.len());
+        if maximal < self.min_isr() { Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND) } else { Ok(true) }
     }
 
     /// The least log start among the replicas that live: what lies below is gone everywhere.
@@ -304,17 +323,23 @@ impl Partition {
     }
 
     fn lead(&mut self, now: Millis) -> Vec<Action> {
-        let before = match std::mem::replace(&mut self.role, Role::Undecided) {
-            Role::Leader(leadership) => leadership.followers,
-            _ => BTreeMap::new(),
+        let (since_epoch, before) = match std::mem::replace(&mut self.role, Role::Undecided) {
+            Role::Leader(leadership) => (leadership.since_epoch, leadership.followers),
+            _ => (self.leader_epoch, BTreeMap::new()),
         };
-        // Who is in sync gets time to show it; what others had under an earlier leader says nothing.
+        // Who is in sync gets time to show it; who is not counts for nothing until it has fetched again: a dead one must
+        // not hold the watermark back.
         let follower = |id: &i32| {
-            let caught_up = if self.isr.contains(id) { now } else { 0 };
-            (*id, before.get(id).copied().unwrap_or(Follower::unknown(caught_up)))
+            let follower = match (self.isr.contains(id), before.get(id)) {
+                (true, Some(known)) => Follower { last_caught_up: known.last_caught_up.max(now), ..*known },
+                (true, None) => Follower::unknown(now),
+                (false, _) => Follower::unknown(LONG_AGO),
+            };
+            (*id, follower)
         };
         let followers = self.replicas.iter().filter(|id| **id != self.broker_id).map(follower).collect();
-        self.role = Role::Leader(Leadership { start_offset: self.log_end_offset, followers, pending_isr: None });
+        let start_offset = self.log_end_offset;
+        self.role = Role::Leader(Leadership { since_epoch, start_offset, followers, pending_isr: None });
         let mut actions = vec![Action::Lead { leader_epoch: self.leader_epoch, start_offset: self.log_end_offset }];
         actions.extend(self.advance(now));
         actions
@@ -327,8 +352,8 @@ impl Partition {
                 self.log_end_offset = log_end_offset;
                 self.advance(now).into_iter().collect()
             }
-            Event::FollowerFetched { replica, fetch_offset, log_start_offset } => {
-                self.follower_fetched(replica, fetch_offset, log_start_offset, now)
+            Event::FollowerFetched { replica, fetch_offset, log_start_offset, is_alive } => {
+                self.follower_fetched(replica, fetch_offset, log_start_offset, is_alive, now)
             }
             Event::Followed { log_end_offset, leader_high_watermark } => {
                 self.log_end_offset = log_end_offset;
@@ -351,12 +376,20 @@ impl Partition {
         }
     }
 
-    fn follower_fetched(&mut self, replica: i32, fetch_offset: i64, log_start_offset: i64, now: Millis) -> Vec<Action> {
+    fn follower_fetched(
+        &mut self,
+        replica: i32,
+        fetch_offset: i64,
+        log_start_offset: i64,
+        is_alive: bool,
+        now: Millis,
+    ) -> Vec<Action> {
         let leader_end = self.log_end_offset;
         let Role::Leader(leadership) = &mut self.role else { return Vec::new() };
         let Some(follower) = leadership.followers.get_mut(&replica) else { return Vec::new() };
         follower.fetched(fetch_offset, log_start_offset, leader_end, now);
-        let mut actions: Vec<Action> = self.expand_isr(replica).into_iter().collect();
+        let joins = if is_alive { self.expand_isr(replica) } else { None };
+        let mut actions: Vec<Action> = joins.into_iter().collect();
         actions.extend(self.advance(now));
         actions
     }
@@ -397,7 +430,8 @@ impl Partition {
     }
 
     fn isr_accepted(&mut self, leader_epoch: i32, isr: Vec<i32>, partition_epoch: i32, now: Millis) -> Vec<Action> {
-        if leader_epoch != self.leader_epoch || partition_epoch <= self.partition_epoch {
+        // The same partition epoch: the ISR was like this already.
+        if leader_epoch != self.leader_epoch || partition_epoch < self.partition_epoch {
             return Vec::new();
         }
         let Role::Leader(leadership) = &mut self.role else { return Vec::new() };
@@ -437,10 +471,23 @@ impl Partition {
         self.role = Role::Undecided;
     }
 
-    /// The log was cut or emptied (a follower that diverged): nothing beyond its end is committed here.
-    pub fn truncated(&mut self, log_end_offset: i64) {
+    /// Whether we follow a leader in this epoch.
+    ///
+    /// # Errors
+    /// `FENCED_LEADER_EPOCH` in another epoch, `NOT_LEADER_OR_FOLLOWER` if we follow nobody.
+    pub fn check_follows(&self, leader_epoch: i32) -> Result<(), ErrorCode> {
+        match self.role {
+            _ if leader_epoch != self.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            Role::Follower { leader: Some(_) } => Ok(()),
+            _ => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        }
+    }
+
+    /// The log was cut or begun anew (a follower's, to be like its leader's): it ends here now, and this is what is
+    /// left of its high watermark.
+    pub fn truncated(&mut self, log_end_offset: i64, high_watermark: i64) {
         self.log_end_offset = log_end_offset;
-        self.high_watermark = self.high_watermark.min(log_end_offset);
+        self.high_watermark = high_watermark.min(log_end_offset);
     }
 }
 

@@ -17,37 +17,37 @@ use tokio::sync::watch;
 use crate::broker::{TestBroker, topic_metadata};
 
 /// A registry whose sessions may be short.
-struct Cluster {
+pub struct Cluster {
     registry: Server,
     _dir: tempfile::TempDir,
 }
 
 impl Cluster {
-    async fn start() -> Cluster {
+    pub async fn start() -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         let mut config = ServerConfig::new("127.0.0.1:0", dir.path());
         config.tick_time_ms = 100;
         Cluster { registry: ottla::registry::server::start(config).await.unwrap(), _dir: dir }
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.registry.local_addr().to_string()
     }
 
-    async fn broker(&self, id: &str, overrides: &[(&str, &str)]) -> TestBroker {
+    pub async fn broker(&self, id: &str, overrides: &[(&str, &str)]) -> TestBroker {
         let address = self.address();
         let mut keys = vec![("broker.id", id), ("zookeeper.connect", address.as_str())];
         keys.extend(overrides);
         TestBroker::start_with(&keys).await
     }
 
-    async fn session(&self) -> Session {
+    pub async fn session(&self) -> Session {
         Session::connect(&self.address(), Duration::from_secs(10), Duration::from_secs(10)).await.unwrap()
     }
 }
 
 /// Creates a topic with these replicas, at whichever broker is the controller.
-async fn create(brokers: &[&TestBroker], name: &str, replicas: &[&[i32]]) {
+pub async fn create(brokers: &[&TestBroker], name: &str, replicas: &[&[i32]]) {
     let rows = (0..)
         .zip(replicas)
         .map(|(partition_index, ids)| CreatableReplicaAssignment { partition_index, broker_ids: ids.to_vec() });
@@ -73,7 +73,7 @@ async fn create(brokers: &[&TestBroker], name: &str, replicas: &[&[i32]]) {
 }
 
 /// Waits until a partition is as wanted, as this broker knows it.
-async fn until(peer: &Peer, topic: &str, partition: usize, wanted: impl Fn(&MetadataResponsePartition) -> bool) {
+pub async fn until(peer: &Peer, topic: &str, partition: usize, wanted: impl Fn(&MetadataResponsePartition) -> bool) {
     let began = Instant::now();
     loop {
         let found = topic_metadata(peer, topic).await;

@@ -19,7 +19,7 @@ use super::leaders::LeaderHints;
 use crate::broker::Broker;
 use crate::network::{FileRange, Part, Reply, RequestContext, Response};
 use crate::replication::delayed::{Awaits, Parked};
-use crate::replication::{ClusterMetadata, Isolation, ReadParams, ReadResult, Replica};
+use crate::replication::{ClusterMetadata, FollowerFetch, Isolation, ReadParams, ReadResult, Replica};
 use crate::wire::batch::{MAX_DECOMPRESSED, legacy};
 use crate::wire::{ApiKey, Bytes, ErrorCode, Reader, Uuid, Writer, codec};
 
@@ -40,7 +40,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, body: Bytes)
         Ok(fetch) => fetch,
         Err(reply) => return reply,
     };
-    let read = fetch.read();
+    let read = fetch.read(Look::First);
     if fetch.is_enough(&read) || fetch.max_wait.is_zero() {
         return match fetch.answer(read) {
             Some(response) => Reply::Now(response),
@@ -156,6 +156,13 @@ struct Fetch {
     what: Context,
 }
 
+/// Whether the partitions are looked at when the request comes, or again while it waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    Again,
+}
+
 /// What the partitions have for it right now.
 #[derive(Default)]
 struct Pass {
@@ -206,17 +213,23 @@ impl Fetch {
     }
 
     /// Reads every partition once.
-    fn read(&self) -> Pass {
+    fn read(&self, look: Look) -> Pass {
         let cluster = self.broker.metadata.current();
         let mut pass = Pass::default();
         // Before version 3 the limits held for the first batch too.
-        let mut reading =
-            Reading { fetch: self, cluster: &cluster, left: self.max_bytes, one_batch: self.context.version() > 2 };
+        let one_batch = self.context.version() > 2;
+        let mut reading = Reading { fetch: self, look, cluster: &cluster, left: self.max_bytes, one_batch };
         match &self.what {
             Context::Sessionless(wanted) => wanted.iter().for_each(|wanted| reading.read(None, wanted, &mut pass)),
             Context::New { session, .. } | Context::Incremental { session, .. } => {
                 session.lock().wanted().for_each(|(turn, wanted)| reading.read(Some(turn), wanted, &mut pass));
             }
+        }
+        // Consumers read from followers too: they hear of a high watermark when it has moved, not with the next record.
+        if let (Look::First, true, Context::Incremental { session, .. }) = (look, self.is_follower(), &self.what) {
+            let session = session.lock();
+            let is_news = |item: &Item| item.turn.is_some_and(|turn| session.is_news(turn, &item.told()));
+            pass.cannot_wait |= pass.items.iter().any(is_news);
         }
         pass
     }
@@ -233,13 +246,13 @@ impl Fetch {
         let parked = Parked::at(parkings, awaits);
         loop {
             // Looked at after parking, so that nothing is missed in between.
-            let pass = self.read();
+            let pass = self.read(Look::Again);
             if self.is_enough(&pass) {
                 return self.answer(pass);
             }
             drop(pass);
             if tokio::time::timeout_at(deadline, parked.moved()).await.is_err() {
-                return self.answer(self.read());
+                return self.answer(self.read(Look::Again));
             }
         }
     }
@@ -402,6 +415,7 @@ impl Item {
 /// One look at the partitions, and what the limits still allow.
 struct Reading<'a> {
     fetch: &'a Fetch,
+    look: Look,
     cluster: &'a ClusterMetadata,
     left: usize,
     /// Whether the next records may exceed the limits by being one batch.
@@ -465,7 +479,15 @@ impl Reading<'_> {
                 && (fetch.is_follower() || fetch.context.version() < 11),
         };
         let read = match fetch.is_follower() {
-            true => replica.read_for_follower(&params, fetch.replica_id, wanted.log_start_offset),
+            true => {
+                let follower = FollowerFetch {
+                    replica: fetch.replica_id,
+                    log_start_offset: wanted.log_start_offset,
+                    is_alive: self.cluster.is_alive(fetch.replica_id),
+                    is_news: self.look == Look::First,
+                };
+                replica.read_for_follower(&params, &follower)
+            }
             false => replica.read(&params),
         };
         read.map_err(|error| error.code())

@@ -21,7 +21,7 @@ use super::leaders::LeaderHints;
 use crate::broker::Broker;
 use crate::network::{Reply, RequestContext, Response};
 use crate::replication::delayed::{Awaits, Parked};
-use crate::replication::{AppendOrigin, ClusterMetadata, Replica, RequiredAcks, is_internal};
+use crate::replication::{AppendOrigin, Appended, ClusterMetadata, Replica, RequiredAcks, is_internal};
 use crate::transaction::state::Producer;
 use crate::wire::batch::{self, Batch, Compression, legacy};
 use crate::wire::messages::ProduceResponse;
@@ -124,7 +124,7 @@ struct Topic {
 struct Partition {
     answer: PartitionProduceResponse,
     /// Appended, but not on enough replicas yet: the answer is good when they have everything before the offset.
-    waits_for: Option<(Arc<Replica>, i64)>,
+    waits_for: Option<(Arc<Replica>, Appended)>,
 }
 
 impl Partition {
@@ -249,7 +249,7 @@ impl Target<'_> {
             ..Default::default()
         };
         let waits_for = match acks {
-            RequiredAcks::All => Some((replica, appended.next_offset)),
+            RequiredAcks::All => Some((replica, appended)),
             RequiredAcks::None | RequiredAcks::Leader => None,
         };
         let mut partition = Partition { answer, waits_for };
@@ -346,8 +346,8 @@ fn refusal(error: crate::replication::Error, replica: &Replica) -> Refusal {
 impl Partition {
     /// Whether enough replicas have it now.
     fn look(&mut self) {
-        let Some((replica, required)) = &self.waits_for else { return };
-        match replica.is_replicated(*required) {
+        let Some((replica, appended)) = &self.waits_for else { return };
+        match replica.is_replicated(appended) {
             Ok(false) => return,
             Ok(true) => {}
             Err(code) => self.fail(code),

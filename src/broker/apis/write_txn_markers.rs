@@ -9,7 +9,7 @@ use crate::broker::internal_topic::committed;
 use crate::broker::{Broker, wall_ms};
 use crate::group;
 use crate::network::{Reply, RequestContext, Response};
-use crate::replication::Replica;
+use crate::replication::{Appended, Replica};
 use crate::wire::batch::{ControlRecordType, end_transaction_marker};
 use crate::wire::messages::write_txn_markers::{
     WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
@@ -21,10 +21,10 @@ use crate::wire::{ErrorCode, TopicPartition};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A marker in the log of its partition, with the offset that must be replicated; or why it is not.
-type Appended = (TopicPartition, Result<(Arc<Replica>, i64), ErrorCode>);
+type Outcome = (TopicPartition, Result<(Arc<Replica>, Appended), ErrorCode>);
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: WriteTxnMarkersRequest) -> Reply {
-    let appended: Vec<Vec<Appended>> = request.markers.iter().map(|marker| append(broker, marker)).collect();
+    let appended: Vec<Vec<Outcome>> = request.markers.iter().map(|marker| append(broker, marker)).collect();
     let broker = broker.clone();
     Reply::later(async move {
         let mut markers = Vec::with_capacity(appended.len());
@@ -32,7 +32,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Wri
             let mut topics: Vec<WritableTxnMarkerTopicResult> = Vec::new();
             for (partition, outcome) in appended {
                 let error = match outcome {
-                    Ok((replica, next_offset)) => committed(&replica, next_offset, TIMEOUT).await,
+                    Ok((replica, appended)) => committed(&replica, &appended, TIMEOUT).await,
                     Err(error) => error,
                 };
                 if error.is_ok() && &*partition.topic == group::TOPIC {
@@ -55,7 +55,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Wri
     })
 }
 
-fn append(broker: &Broker, marker: &WritableTxnMarker) -> Vec<Appended> {
+fn append(broker: &Broker, marker: &WritableTxnMarker) -> Vec<Outcome> {
     let now_ms = wall_ms();
     let kind = if marker.transaction_result { ControlRecordType::Commit } else { ControlRecordType::Abort };
     let mut appended = Vec::new();

@@ -134,6 +134,10 @@ fn another_topic_of_the_same_name_is_refused_and_so_is_an_old_controller() {
     assert_eq!(fixture.decide_in(4, ID, ME, 1, &[ME]), ErrorCode::STALE_CONTROLLER_EPOCH);
 }
 
+fn by(replica: i32) -> FollowerFetch {
+    FollowerFetch { replica, log_start_offset: 0, is_alive: true, is_news: true }
+}
+
 #[test]
 fn a_follower_that_fetches_raises_the_high_watermark_and_ends_the_wait_for_acks() {
     let fixture = Fixture::new();
@@ -141,16 +145,16 @@ fn a_follower_that_fetches_raises_the_high_watermark_and_ends_the_wait_for_acks(
     let replica = fixture.replica();
     let appended = append(&replica, RequiredAcks::All).unwrap();
     assert_eq!((appended.base_offset, appended.next_offset), (0, 2));
-    assert_eq!(replica.is_replicated(2), Ok(false));
+    assert_eq!(replica.is_replicated(&appended), Ok(false));
     assert!(replica.read(&read(0)).unwrap().records.is_none(), "consumers see nothing that is not committed");
     let follower = ReadParams { isolation: Isolation::LogEnd, ..read(0) };
-    assert!(replica.read_for_follower(&follower, 2, 0).unwrap().records.is_some());
-    assert_eq!(replica.is_replicated(2), Ok(false));
+    assert!(replica.read_for_follower(&follower, &by(2)).unwrap().records.is_some());
+    assert_eq!(replica.is_replicated(&appended), Ok(false));
     let caught_up = ReadParams { isolation: Isolation::LogEnd, ..read(2) };
-    replica.read_for_follower(&caught_up, 2, 0).unwrap();
-    assert_eq!(replica.is_replicated(2), Ok(true));
+    replica.read_for_follower(&caught_up, &by(2)).unwrap();
+    assert_eq!(replica.is_replicated(&appended), Ok(true));
     assert_eq!(replica.read(&read(0)).unwrap().high_watermark, 2);
-    let stranger = replica.read_for_follower(&caught_up, 7, 0).map_err(|error| error.code());
+    let stranger = replica.read_for_follower(&caught_up, &by(7)).map_err(|error| error.code());
     assert_eq!(stranger.map(|_| ()), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
 }
 
@@ -196,7 +200,7 @@ fn a_coordinator_reads_back_everything_it_has_appended() {
     fixture.decide(ME, 0, &[ME]);
     for _ in 0..3 {
         let (replica, next) = fixture.manager.append_internal("t", 0, &mut batch(&["a", "b"])).unwrap();
-        assert_eq!(replica.is_replicated(next), Ok(true));
+        assert_eq!(replica.is_replicated(&next), Ok(true));
     }
     let mut offsets = Vec::new();
     let mut visit = |bytes: &[u8]| {

@@ -13,7 +13,7 @@ fn leader(isr: &[i32], replicas: &[i32], log_end: i64) -> Partition {
 }
 
 fn fetched(replica: i32, fetch_offset: i64) -> Event {
-    Event::FollowerFetched { replica, fetch_offset, log_start_offset: 0 }
+    Event::FollowerFetched { replica, fetch_offset, log_start_offset: 0, is_alive: true }
 }
 
 fn high_watermarks(actions: &[Action]) -> Vec<i64> {
@@ -26,7 +26,7 @@ fn alone_in_sync_a_leader_commits_what_it_has() {
     let actions = partition.lead_or_follow(state(ME, 0, &[ME], &[ME]), 7, 0).unwrap();
     assert_eq!(actions, [Action::Lead { leader_epoch: 0, start_offset: 7 }, Action::HighWatermark(7)]);
     assert_eq!(partition.handle(Event::Appended { log_end_offset: 9 }, 0), [Action::HighWatermark(9)]);
-    assert_eq!(partition.is_replicated(9), Ok(true));
+    assert_eq!(partition.is_replicated(9, 0), Ok(true));
 }
 
 #[test]
@@ -34,9 +34,9 @@ fn a_leader_commits_what_every_replica_in_sync_has() {
     let mut partition = leader(&[ME, 2, 3], &[ME, 2, 3], 0);
     assert!(partition.handle(Event::Appended { log_end_offset: 10 }, 0).is_empty());
     assert!(partition.handle(fetched(2, 10), 1).is_empty());
-    assert_eq!(partition.is_replicated(6), Ok(false));
+    assert_eq!(partition.is_replicated(6, 0), Ok(false));
     assert_eq!(partition.handle(fetched(3, 6), 1), [Action::HighWatermark(6)]);
-    assert_eq!(partition.is_replicated(6), Ok(true));
+    assert_eq!(partition.is_replicated(6, 0), Ok(true));
     assert_eq!(partition.handle(fetched(3, 10), 2), [Action::HighWatermark(10)]);
     assert!(partition.handle(fetched(3, 4), 2).is_empty(), "the high watermark never goes back");
 }
@@ -49,7 +49,7 @@ fn only_a_higher_leader_epoch_is_heard() {
     let actions = partition.lead_or_follow(state(2, 1, &[2], &[ME, 2]), 0, 0).unwrap();
     assert_eq!(actions, [Action::Follow { leader: Some(2), leader_epoch: 1 }]);
     assert_eq!(partition.check_leader(None), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
-    assert_eq!(partition.is_replicated(0), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    assert_eq!(partition.is_replicated(0, 0), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
     let actions = partition.lead_or_follow(state(-1, 2, &[2], &[ME, 2]), 0, 0).unwrap();
     assert_eq!(actions, [Action::Follow { leader: None, leader_epoch: 2 }]);
 }
@@ -86,8 +86,8 @@ fn too_few_in_sync_after_the_append_is_said_once_it_is_committed() {
     partition.handle(fetched(2, 5), 1);
     partition.set_limits(Limits { min_insync_replicas: 2, ..Limits::default() });
     partition.handle(Event::IsrAccepted { leader_epoch: 0, isr: vec![ME], partition_epoch: 1 }, 2);
-    assert_eq!(partition.is_replicated(5), Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND));
-    assert_eq!(partition.is_replicated(6), Ok(false));
+    assert_eq!(partition.is_replicated(5, 0), Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND));
+    assert_eq!(partition.is_replicated(6, 0), Ok(false));
 }
 
 #[test]
@@ -134,15 +134,15 @@ fn a_follower_takes_the_leaders_high_watermark_as_far_as_its_log_goes() {
     let event = |log_end_offset, leader_high_watermark| Event::Followed { log_end_offset, leader_high_watermark };
     assert_eq!(partition.handle(event(3, 9), 0), [Action::HighWatermark(3)]);
     assert!(partition.handle(event(5, 2), 0).is_empty());
-    partition.truncated(1);
+    partition.truncated(1, 1);
     assert_eq!((partition.log_end_offset(), partition.high_watermark()), (1, 1));
 }
 
 #[test]
 fn the_low_watermark_is_the_least_log_start_of_those_that_live() {
     let mut partition = leader(&[ME, 2, 3], &[ME, 2, 3], 10);
-    partition.handle(Event::FollowerFetched { replica: 2, fetch_offset: 10, log_start_offset: 4 }, 0);
-    partition.handle(Event::FollowerFetched { replica: 3, fetch_offset: 10, log_start_offset: 2 }, 0);
+    partition.handle(Event::FollowerFetched { replica: 2, fetch_offset: 10, log_start_offset: 4, is_alive: true }, 0);
+    partition.handle(Event::FollowerFetched { replica: 3, fetch_offset: 10, log_start_offset: 2, is_alive: true }, 0);
     assert_eq!(partition.low_watermark(5, |_| true), 2);
     assert_eq!(partition.low_watermark(5, |id| id != 3), 4);
 }
