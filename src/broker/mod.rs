@@ -3,6 +3,7 @@
 //! [`apis`] answers requests.
 
 mod apis;
+mod client_quotas;
 mod config_changes;
 mod config_resource;
 mod error;
@@ -11,6 +12,7 @@ mod internal_topic;
 mod isr;
 mod registration;
 mod registry_offsets;
+mod scram;
 mod start;
 mod topic_configs;
 mod topic_creation;

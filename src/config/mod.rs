@@ -26,6 +26,7 @@ pub use error::{Error, Location};
 pub use inter_broker_protocol::InterBrokerProtocol;
 pub use properties::Properties;
 pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig, validate_topic_configs};
+pub(crate) use value::show_double;
 
 #[cfg(test)]
 mod tests;

@@ -112,7 +112,7 @@ fn parse_double(text: &str) -> Option<f64> {
 }
 
 /// A double as Java prints it: `0.5`, `1.0`, `1.0E10`.
-fn show_double(number: f64) -> String {
+pub fn show_double(number: f64) -> String {
     let magnitude = number.abs();
     if magnitude != 0.0 && !(1e-3..1e7).contains(&magnitude) {
         let text = format!("{number:E}");

@@ -196,6 +196,7 @@ impl TransactionCoordinator {
         let decide =
             |transaction: &mut Transaction| transaction.init_producer_id(expected, timeout_ms, fresh_id, now_ms);
         self.decide(partition, transactional_id, decide).await?;
+        check_id(transactional_id)?;
         let mut inner = self.inner.lock();
         let transaction = owned(&mut inner, partition)?.transactions.get(transactional_id);
         let metadata = transaction.ok_or(ErrorCode::NOT_COORDINATOR)?.metadata();
@@ -228,6 +229,7 @@ impl TransactionCoordinator {
         producer: Producer,
         partitions: &[TopicPartition],
     ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        check_id(transactional_id)?;
         let mut inner = self.inner.lock();
         let transaction = owned(&mut inner, partition)?.transactions.get(transactional_id);
         let transaction = transaction.ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
@@ -253,6 +255,7 @@ impl TransactionCoordinator {
     /// # Errors
     /// `TRANSACTIONAL_ID_NOT_FOUND`, or those of the coordinator as a whole.
     pub fn describe(&self, partition: i32, transactional_id: &str) -> Result<Metadata, ErrorCode> {
+        check_id(transactional_id)?;
         let mut inner = self.inner.lock();
         let transaction = owned(&mut inner, partition)?.transactions.get(transactional_id);
         let metadata = transaction.map(|transaction| transaction.metadata().clone());
@@ -282,6 +285,7 @@ impl TransactionCoordinator {
         transactional_id: &str,
         decide: impl FnOnce(&mut Transaction) -> Decision,
     ) -> Result<(), ErrorCode> {
+        check_id(transactional_id)?;
         let (committed, coordinator_epoch, answer) = {
             let mut inner = self.inner.lock();
             let owned = owned(&mut inner, partition)?;
@@ -468,6 +472,10 @@ fn owned(inner: &mut HashMap<i32, Owned>, partition: i32) -> Result<&mut Owned, 
         Some(owned) if !owned.loaded => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
         Some(owned) => Ok(owned),
     }
+}
+
+fn check_id(transactional_id: &str) -> Result<(), ErrorCode> {
+    if transactional_id.is_empty() { Err(ErrorCode::INVALID_REQUEST) } else { Ok(()) }
 }
 
 fn single(key: &[u8], value: Option<&[u8]>) -> Vec<u8> {

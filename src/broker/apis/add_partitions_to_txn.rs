@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fenced_as_of;
 use crate::broker::Broker;
 use crate::network::{Reply, RequestContext, Response};
+use crate::replication::is_internal;
 use crate::transaction::state::Producer;
 use crate::wire::messages::add_partitions_to_txn::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopic,
@@ -54,22 +55,24 @@ async fn add(
     let producer = Producer { id: transaction.producer_id, epoch: transaction.producer_epoch };
     let (id, partitions) = (&transaction.transactional_id, partitions(&transaction.topics));
     let coordinator = broker.transaction_partition(id);
+    let cluster = broker.metadata.current();
+    let refusal = |of: &TopicPartition| match () {
+        // Clients have no business in the brokers' own topics: brokers speak version 4.
+        () if version < 4 && is_internal(&of.topic) => Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED),
+        () if !cluster.contains(&of.topic, of.partition) => Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        () => None,
+    };
+    let refusals: Vec<Option<ErrorCode>> = partitions.iter().map(refusal).collect();
+    if refusals.iter().any(Option::is_some) {
+        let errors = refusals.into_iter().map(|refusal| refusal.unwrap_or(ErrorCode::OPERATION_NOT_ATTEMPTED));
+        return results(&transaction.topics, &mut { errors });
+    }
+    drop(cluster);
     if transaction.verify_only {
         let verified = broker.transactions.verify_partitions(coordinator, id, producer, &partitions);
         let errors = verified.unwrap_or_else(|error| vec![error; partitions.len()]);
         return results(&transaction.topics, &mut errors.into_iter());
     }
-    let cluster = broker.metadata.current();
-    let is_known = |of: &TopicPartition| cluster.contains(&of.topic, of.partition);
-    if !partitions.iter().all(is_known) {
-        let error = |of| match is_known(of) {
-            true => ErrorCode::OPERATION_NOT_ATTEMPTED,
-            false => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-        };
-        let errors: Vec<ErrorCode> = partitions.iter().map(error).collect();
-        return results(&transaction.topics, &mut errors.into_iter());
-    }
-    drop(cluster);
     let added = broker.transactions.add_partitions(coordinator, id, producer, partitions).await;
     let error = added.map_or_else(|error| fenced_as_of(version, 2, error), |()| ErrorCode::NONE);
     results(&transaction.topics, &mut std::iter::repeat(error))

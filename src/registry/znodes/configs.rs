@@ -34,7 +34,7 @@ impl ConfigEntity {
             ConfigEntity::Client(client) => format!("clients/{}", name(client)),
             ConfigEntity::User(user) => format!("users/{}", name(user)),
             ConfigEntity::UserClient { user, client } => format!("users/{}/clients/{}", name(user), name(client)),
-            ConfigEntity::Ip(ip) => format!("ips/{}", ip.as_deref().unwrap_or(DEFAULT_NAME)),
+            ConfigEntity::Ip(ip) => format!("ips/{}", name(ip)),
         }
     }
 
@@ -55,8 +55,7 @@ impl ConfigEntity {
             ["clients", client] => ConfigEntity::Client(name(client)?),
             ["users", user] => ConfigEntity::User(name(user)?),
             ["users", user, "clients", client] => ConfigEntity::UserClient { user: name(user)?, client: name(client)? },
-            ["ips", DEFAULT_NAME] => ConfigEntity::Ip(None),
-            ["ips", ip] => ConfigEntity::Ip(Some(ip.to_owned())),
+            ["ips", ip] => ConfigEntity::Ip(name(ip)?),
             _ => return None,
         })
     }
@@ -128,7 +127,7 @@ impl ConfigChange {
 }
 
 /// A name as a path element: percent-encoded UTF-8. Source: `org.apache.kafka.common.utils.Sanitizer`.
-fn sanitize(name: &str) -> String {
+pub fn sanitize(name: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
     name.bytes().map(|byte| if plain(&byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
 }

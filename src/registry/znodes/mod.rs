@@ -17,7 +17,7 @@ pub use brokers::{
     BrokerEndpoint, BrokerRegistration, ClusterId, ControllerEpoch, ControllerNode, FeatureNode, FeatureRange,
     FeatureStatus, LogDirEvent, ProducerIdBlock,
 };
-pub use configs::{ConfigChange, ConfigEntity, EntityConfig};
+pub use configs::{ConfigChange, ConfigEntity, EntityConfig, sanitize};
 pub use consumers::{ConsumerOffset, ConsumerOwner, ConsumerRegistration};
 pub use topics::{
     DeleteTopics, IsrChangeNotification, PartitionReassignment, PartitionState, PreferredReplicaElection,

@@ -46,6 +46,7 @@ pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
 pub mod elect_leaders;
 pub mod end_txn;
+pub mod envelope;
 pub mod expire_delegation_token;
 pub mod fetch;
 pub mod find_coordinator;
@@ -115,6 +116,7 @@ pub use describe_transactions::{DescribeTransactionsRequest, DescribeTransaction
 pub use describe_user_scram_credentials::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 pub use elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
 pub use end_txn::{EndTxnRequest, EndTxnResponse};
+pub use envelope::{EnvelopeRequest, EnvelopeResponse};
 pub use expire_delegation_token::{ExpireDelegationTokenRequest, ExpireDelegationTokenResponse};
 pub use fetch::{FetchRequest, FetchResponse};
 pub use find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -265,6 +267,7 @@ api_keys! {
     DescribeQuorum = 55, 0..=2, flexible 0, DescribeQuorumRequest, DescribeQuorumResponse;
     AlterPartition = 56, 0..=3, flexible 0, AlterPartitionRequest, AlterPartitionResponse;
     UpdateFeatures = 57, 0..=1, flexible 0, UpdateFeaturesRequest, UpdateFeaturesResponse;
+    Envelope = 58, 0..=0, flexible 0, EnvelopeRequest, EnvelopeResponse;
     DescribeCluster = 60, 0..=1, flexible 0, DescribeClusterRequest, DescribeClusterResponse;
     DescribeProducers = 61, 0..=0, flexible 0, DescribeProducersRequest, DescribeProducersResponse;
     UnregisterBroker = 64, 0..=0, flexible 0, UnregisterBrokerRequest, UnregisterBrokerResponse;
