@@ -28,7 +28,7 @@ fn values_are_kept_as_java_prints_them() {
     };
     let (user, ip) = (ConfigEntity::User(None), ConfigEntity::Ip(None));
     check(&user, "producer_byte_rate", 1024.0, Ok("1024"));
-    check(&user, "producer_byte_rate", 1023.999_999_5, Ok("1024"));
+    check(&user, "producer_byte_rate", 1_023.999_999_5, Ok("1024"));
     check(&user, "producer_byte_rate", 0.5, Err("Configuration producer_byte_rate must be a LONG value"));
     check(&user, "request_percentage", 50.0, Ok("50.0"));
     check(&user, "connection_creation_rate", 1.0, Err("Invalid configuration key connection_creation_rate"));
