@@ -124,8 +124,11 @@ impl Broker {
     }
 
     /// Stops in order: leadership goes elsewhere, requests end, logs are synced and marked clean, the registration
-    /// vanishes. What was acknowledged is on disk when this returns.
+    /// vanishes. What was acknowledged is on disk when this returns. A second call does nothing.
     pub async fn shutdown(&self) {
+        if *self.running.lock().stop.borrow() {
+            return;
+        }
         if self.config().controlled_shutdown_enable {
             self.give_up_leadership().await;
         }

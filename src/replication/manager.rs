@@ -40,6 +40,7 @@ pub struct Replica {
     pub parking: Arc<Parking>,
     partition: Mutex<Partition>,
     log: Arc<Log>,
+    metadata: Arc<MetadataCache>,
     proposals: mpsc::UnboundedSender<IsrProposal>,
 }
 
@@ -215,7 +216,8 @@ impl Replica {
                     replica: follower.replica,
                     fetch_offset: params.fetch_offset,
                     log_start_offset: follower.log_start_offset,
-                    is_alive: follower.is_alive,
+                    // Asked under the lock, so that a death that is told of meanwhile is not undone.
+                    is_alive: self.metadata.current().is_alive(follower.replica),
                 };
                 let actions = partition.handle(event, now_ms());
                 self.perform(actions)
@@ -750,9 +752,14 @@ impl ReplicaManager {
             Ok(log) => {
                 let mut partition = Partition::new(self.broker_id, log.log_end_offset(), log.high_watermark());
                 partition.set_limits(limits);
-                let (parking, proposals) = (Arc::new(Parking::default()), self.proposals.clone());
-                let partition = Mutex::new(partition);
-                Hosted::Online(Arc::new(Replica { name: name.clone(), parking, partition, log, proposals }))
+                Hosted::Online(Arc::new(Replica {
+                    name: name.clone(),
+                    parking: Arc::default(),
+                    partition: Mutex::new(partition),
+                    log,
+                    metadata: self.metadata.clone(),
+                    proposals: self.proposals.clone(),
+                }))
             }
             Err(error @ crate::log::Error::InconsistentTopicId { .. }) => {
                 tracing::error!(partition = %name, %error, "another topic of that name is here");
@@ -839,6 +846,31 @@ impl ReplicaManager {
             if partitions.is_empty() {
                 hosted.remove(&name.topic);
             }
+        }
+    }
+
+    /// Tells leaders that brokers have died, after the metadata say so.
+    pub fn brokers_died(&self, brokers: &[i32]) {
+        if brokers.is_empty() {
+            return;
+        }
+        for replica in self.replicas() {
+            let committed = {
+                let mut partition = replica.partition.lock();
+                let actions = partition.handle(Event::Died(brokers.to_vec()), now_ms());
+                replica.perform(actions)
+            };
+            if committed {
+                replica.parking.wake(Moved::HighWatermark);
+            }
+        }
+    }
+
+    /// Whether this broker leads a partition in that epoch, so that a proposal made then still stands.
+    pub fn leads_in(&self, name: &TopicPartition, leader_epoch: i32) -> bool {
+        match self.hosted(&name.topic, name.partition) {
+            Some(Hosted::Online(replica)) => replica.check_leader(Some(leader_epoch)).is_ok(),
+            _ => false,
         }
     }
 

@@ -134,10 +134,12 @@ impl ClusterMetadata {
         Some((leader, leader.endpoint(listener)?))
     }
 
-    fn apply(&mut self, request: &UpdateMetadataRequest) -> Vec<TopicPartition> {
+    fn apply(&mut self, request: &UpdateMetadataRequest) -> Gone {
         self.controller_id = (request.controller_id >= 0).then_some(request.controller_id);
         // The list is always whole: who is not on it is dead.
-        self.brokers = request.live_brokers.iter().map(|broker| (broker.id, Arc::new(live_broker(broker)))).collect();
+        let live = request.live_brokers.iter().map(|broker| (broker.id, Arc::new(live_broker(broker)))).collect();
+        let before = std::mem::replace(&mut self.brokers, live);
+        let brokers = before.into_keys().filter(|id| !self.brokers.contains_key(id)).collect();
         let mut deleted = Vec::new();
         for state in &request.ungrouped_partition_states {
             self.apply_partition(&state.topic_name, Uuid::ZERO, state, &mut deleted);
@@ -147,7 +149,7 @@ impl ClusterMetadata {
                 self.apply_partition(&topic.topic_name, topic.topic_id, state, &mut deleted);
             }
         }
-        deleted
+        Gone { partitions: deleted, brokers }
     }
 
     fn apply_partition(
@@ -231,6 +233,15 @@ fn security_protocol_name(id: i16) -> &'static str {
     }
 }
 
+/// What an update says is no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Being deleted.
+    pub partitions: Vec<TopicPartition>,
+    /// Dead.
+    pub brokers: Vec<i32>,
+}
+
 /// The picture, shared by all requests.
 #[derive(Debug)]
 pub struct MetadataCache {
@@ -258,12 +269,12 @@ impl MetadataCache {
         self.current.read().cluster.clone()
     }
 
-    /// Takes in what the controller says and returns the partitions that it says are being deleted.
+    /// Takes in what the controller says and returns what is no more.
     ///
     /// # Errors
     /// `STALE_CONTROLLER_EPOCH` if a later controller has spoken already; the picture is as it was.
-    pub fn update(&self, request: &UpdateMetadataRequest) -> Result<Vec<TopicPartition>, ErrorCode> {
-        let deleted = {
+    pub fn update(&self, request: &UpdateMetadataRequest) -> Result<Gone, ErrorCode> {
+        let gone = {
             let mut state = self.current.write();
             if request.controller_epoch < state.controller_epoch {
                 return Err(ErrorCode::STALE_CONTROLLER_EPOCH);
@@ -273,7 +284,7 @@ impl MetadataCache {
             Arc::make_mut(&mut state.cluster).apply(request)
         };
         self.updates.send_modify(|count| *count += 1);
-        Ok(deleted)
+        Ok(gone)
     }
 
     /// Waits until the picture fulfils `condition`: for ever, so put a timeout around it.

@@ -145,8 +145,6 @@ pub struct FollowerFetch {
     pub replica: i32,
     /// Where its log begins.
     pub log_start_offset: i64,
-    /// Whether it is a live broker, as far as we know.
-    pub is_alive: bool,
     /// False when its request is only looked at again.
     pub is_news: bool,
 }

@@ -64,6 +64,8 @@ pub enum Event {
     },
     /// We follow, and have appended what the leader sent with its high watermark.
     Followed { log_end_offset: i64, leader_high_watermark: i64 },
+    /// These brokers are dead.
+    Died(Vec<i32>),
     /// Time to look for followers that lag.
     CheckLag,
     /// The controller accepted a proposed ISR (or says what holds instead).
@@ -132,6 +134,8 @@ struct Follower {
     last_fetch: Millis,
     /// Where our log ended at its last fetch.
     leader_end_at_last_fetch: i64,
+    /// As far as the controller has told: nobody waits for the dead to join the ISR.
+    is_alive: bool,
 }
 
 impl Follower {
@@ -142,6 +146,7 @@ impl Follower {
             last_caught_up,
             last_fetch: 0,
             leader_end_at_last_fetch: 0,
+            is_alive: false,
         }
     }
 
@@ -359,6 +364,7 @@ impl Partition {
                 self.log_end_offset = log_end_offset;
                 self.move_high_watermark(leader_high_watermark.min(log_end_offset)).into_iter().collect()
             }
+            Event::Died(brokers) => self.died(&brokers, now).into_iter().collect(),
             Event::CheckLag => self.shrink_isr(now).into_iter().collect(),
             Event::IsrAccepted { leader_epoch, isr, partition_epoch } => {
                 self.isr_accepted(leader_epoch, isr, partition_epoch, now)
@@ -371,7 +377,7 @@ impl Partition {
                     // Proposed again at the next occasion.
                     leadership.pending_isr = None;
                 }
-                Vec::new()
+                self.advance(now).into_iter().collect()
             }
         }
     }
@@ -388,10 +394,18 @@ impl Partition {
         let Role::Leader(leadership) = &mut self.role else { return Vec::new() };
         let Some(follower) = leadership.followers.get_mut(&replica) else { return Vec::new() };
         follower.fetched(fetch_offset, log_start_offset, leader_end, now);
+        follower.is_alive = is_alive;
         let joins = if is_alive { self.expand_isr(replica) } else { None };
         let mut actions: Vec<Action> = joins.into_iter().collect();
         actions.extend(self.advance(now));
         actions
+    }
+
+    fn died(&mut self, brokers: &[i32], now: Millis) -> Option<Action> {
+        let Role::Leader(leadership) = &mut self.role else { return None };
+        let followers = leadership.followers.iter_mut().filter(|(id, _)| brokers.contains(id));
+        followers.for_each(|(_, follower)| follower.is_alive = false);
+        self.advance(now)
     }
 
     /// A follower joins once it has everything committed, and what this leader started with.
@@ -451,7 +465,8 @@ impl Partition {
         // Until the controller has answered, the watermark suits both the old and the proposed ISR.
         let counts = |id: &i32, follower: &Follower| {
             let proposed = leadership.pending_isr.as_ref().is_some_and(|isr| isr.contains(id));
-            proposed || self.isr.contains(id) || now - follower.last_caught_up <= lag_max
+            let is_joining = follower.is_alive && now - follower.last_caught_up <= lag_max;
+            proposed || self.isr.contains(id) || is_joining
         };
         let counted = leadership.followers.iter().filter(|(id, follower)| counts(id, follower));
         let committed = counted.map(|(_, follower)| follower.log_end_offset).fold(end, i64::min);

@@ -483,7 +483,6 @@ impl Reading<'_> {
                 let follower = FollowerFetch {
                     replica: fetch.replica_id,
                     log_start_offset: wanted.log_start_offset,
-                    is_alive: self.cluster.is_alive(fetch.replica_id),
                     is_news: self.look == Look::First,
                 };
                 replica.read_for_follower(&params, &follower)

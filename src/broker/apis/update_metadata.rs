@@ -19,7 +19,8 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Upd
 
 fn update(broker: &Arc<Broker>, request: &UpdateMetadataRequest) -> Result<(), ErrorCode> {
     broker.check_broker_epoch(request.broker_epoch)?;
-    let deleted = broker.metadata.update(request)?;
-    broker.partitions_deleted(&deleted);
+    let gone = broker.metadata.update(request)?;
+    broker.partitions_deleted(&gone.partitions);
+    broker.replicas.brokers_died(&gone.brokers);
     Ok(())
 }

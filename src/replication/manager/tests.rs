@@ -135,7 +135,7 @@ fn another_topic_of_the_same_name_is_refused_and_so_is_an_old_controller() {
 }
 
 fn by(replica: i32) -> FollowerFetch {
-    FollowerFetch { replica, log_start_offset: 0, is_alive: true, is_news: true }
+    FollowerFetch { replica, log_start_offset: 0, is_news: true }
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_partition_being_deleted_is_forgotten_and_the_last_one_takes_the_topic_along
     let id = Uuid([7; 16]);
     cache.update(&request(1, &[1], vec![("t", id, vec![state(0, 1), state(1, 1)])])).unwrap();
     let deleted = cache.update(&request(1, &[1], vec![("t", id, vec![state(0, -2), state(5, -2)])])).unwrap();
-    assert_eq!(deleted, [TopicPartition::new("t", 0)]);
+    assert_eq!(deleted.partitions, [TopicPartition::new("t", 0)]);
     assert!(cache.current().topics.contains_key("t"));
     cache.update(&request(1, &[1], vec![("t", id, vec![state(1, -2)])])).unwrap();
     assert!(cache.current().topics.is_empty());

@@ -188,3 +188,48 @@ fn nothing_is_committed_that_an_in_sync_replica_lacks() {
         }
     });
 }
+
+#[test]
+fn a_follower_that_died_outside_the_isr_is_waited_for_no_longer() {
+    let mut partition = leader(&[ME], &[ME, 2], 0);
+    partition.handle(fetched(2, 0), 1_000);
+    assert!(partition.handle(Event::Appended { log_end_offset: 5 }, 1_001).is_empty(), "it is about to join");
+    let refused = Event::IsrRefused { leader_epoch: 0, give_up: false };
+    assert!(partition.handle(refused, 1_002).is_empty(), "it may be proposed again");
+    assert_eq!(partition.handle(Event::Died(vec![2]), 1_002), [Action::HighWatermark(5)]);
+    // Nor after the controller has said who is in sync now.
+    let mut partition = leader(&[ME, 2], &[ME, 2], 0);
+    partition.handle(fetched(2, 0), 1_000);
+    partition.handle(Event::Appended { log_end_offset: 5 }, 1_001);
+    let actions = partition.lead_or_follow(state(ME, 1, &[ME], &[ME, 2]), 5, 1_002).unwrap();
+    assert_eq!(high_watermarks(&actions), [5]);
+}
+
+#[test]
+fn a_follower_that_is_not_alive_cannot_join() {
+    let mut partition = leader(&[ME], &[ME, 2], 5);
+    let fetched = |is_alive| Event::FollowerFetched { replica: 2, fetch_offset: 5, log_start_offset: 0, is_alive };
+    assert!(partition.handle(fetched(false), 0).is_empty());
+    let proposal = Action::ProposeIsr { isr: vec![ME, 2], leader_epoch: 0, partition_epoch: 0 };
+    assert_eq!(partition.handle(fetched(true), 0), [proposal]);
+}
+
+#[test]
+fn who_followed_in_between_does_not_acknowledge_what_it_appended_before() {
+    let mut partition = leader(&[ME], &[ME, 2], 0);
+    partition.handle(Event::Appended { log_end_offset: 5 }, 0);
+    partition.lead_or_follow(state(ME, 1, &[ME], &[ME, 2]), 5, 0).unwrap();
+    assert_eq!(partition.is_replicated(5, 0), Ok(true), "it has led ever since");
+    partition.lead_or_follow(state(2, 2, &[ME, 2], &[ME, 2]), 5, 0).unwrap();
+    partition.lead_or_follow(state(ME, 3, &[ME], &[ME, 2]), 5, 0).unwrap();
+    assert_eq!(partition.is_replicated(5, 1), Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
+    assert_eq!(partition.is_replicated(5, 3), Ok(true));
+}
+
+#[test]
+fn an_isr_that_the_controller_has_already_is_accepted() {
+    let mut partition = leader(&[ME], &[ME, 2], 0);
+    partition.handle(fetched(2, 0), 0);
+    partition.handle(Event::IsrAccepted { leader_epoch: 0, isr: vec![ME, 2], partition_epoch: 0 }, 0);
+    assert_eq!(partition.isr(), [ME, 2]);
+}
