@@ -17,6 +17,7 @@ use crate::cli::args::Abbreviations;
 use crate::cli::error::{Error, help_or_version};
 use crate::cli::signals::{Signals, Stdin};
 use crate::cli::{Io, log4j, run_command};
+use crate::client::preflight;
 use crate::client::producer::{ClientError, Notice, Producer, Record, Undelivered};
 use line_message_reader::LineMessageReader;
 use lines::{Lines, through_java_utf8};
@@ -65,12 +66,17 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn start(options: &'a Options, reader: LineMessageReader, signals: &'a Signals) -> Result<Session<'a>, Error> {
         options.check_bootstrap()?;
+        if let Some(refusal) = preflight::refused(&options.client).map_err(options::config_exception)? {
+            return Err(Error::Exception { class: refusal.class(), message: refusal.to_string() });
+        }
         let losses = Arc::new(Losses::new(options, &reader.topic));
         let told = losses.clone();
         let client = format!("Producer clientId={}", options.client.get("client.id").unwrap_or_default());
         let name = client.clone();
         let settings = options.client.to_librdkafka().map_err(options::config_exception)?;
-        let producer = Producer::new(&settings, &reader.topic, options.client.keys(), move |notice| match notice {
+        let tokens = options.client.token_source().map_err(options::config_exception)?;
+        let keys = options.client.keys();
+        let producer = Producer::new(&settings, tokens, &reader.topic, keys, move |notice| match notice {
             Notice::Undelivered(record) => told.add(&record),
             Notice::Trouble(error) => log4j::client_trouble(&name, &error),
         })

@@ -2,6 +2,8 @@
 
 pub mod admin;
 pub mod consumer;
+pub mod oauth;
+pub mod preflight;
 pub mod producer;
 pub mod properties;
 pub mod topic_filter;

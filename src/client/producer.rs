@@ -21,6 +21,7 @@ use rdkafka::bindings as rd;
 pub use placement::Keys;
 use placement::{Placement, UNASSIGNED};
 
+use super::oauth::{TokenKeeper, TokenSource};
 use crate::wire::error_code::ErrorCode;
 
 /// What is sent. `id` comes back when it could not be delivered.
@@ -143,6 +144,7 @@ pub struct Producer {
     events: *mut rd::rd_kafka_queue_t,
     shared: Arc<Shared>,
     event_thread: Option<JoinHandle<()>>,
+    token_keeper: Option<TokenKeeper>,
     /// Reused from call to call.
     messages: Vec<rd::rd_kafka_message_t>,
     placement: Placement,
@@ -177,12 +179,14 @@ const METADATA_PAUSE: std::ops::Range<Duration> = Duration::from_millis(5)..Dura
 const METADATA_SLICE: Duration = Duration::from_millis(500);
 
 impl Producer {
-    /// Starts the client; no connection is waited for. `settings` are librdkafka's; `notify` runs on the event thread.
+    /// Starts the client; no connection is waited for. `settings` are librdkafka's; `tokens` is for OAUTHBEARER;
+    /// `notify` runs on the event thread.
     ///
     /// # Errors
-    /// A setting that librdkafka refuses.
+    /// A setting that librdkafka refuses, or no token.
     pub fn new(
         settings: &[(String, String)],
+        tokens: Option<TokenSource>,
         topic: &str,
         keys: Keys,
         notify: impl FnMut(Notice) + Send + 'static,
@@ -203,9 +207,19 @@ impl Producer {
             return Err(invalid_argument(unsafe { text(errstr.as_ptr()) }));
         }
         std::mem::forget(conf);
+        // SAFETY: the keeper is dropped before the client is destroyed, here and in `drop`.
+        let token_keeper = match tokens.map(|tokens| unsafe { TokenKeeper::start(client, tokens) }).transpose() {
+            Ok(keeper) => keeper,
+            Err(reason) => {
+                // SAFETY: `client` is live and nothing else refers to it.
+                unsafe { rd::rd_kafka_destroy(client) };
+                return Err(ClientError { code: code::AUTHENTICATION, reason });
+            }
+        };
         // SAFETY: `client` is live, `topic_name` NUL-terminated; a null configuration means the defaults.
         let handle = unsafe { rd::rd_kafka_topic_new(client, topic_name.as_ptr(), ptr::null_mut()) };
         if handle.is_null() {
+            drop(token_keeper);
             // SAFETY: `client` is live and nothing else refers to it.
             unsafe { rd::rd_kafka_destroy(client) };
             return Err(invalid_argument(format!("topic name {topic:?} is not usable")));
@@ -222,6 +236,7 @@ impl Producer {
             events,
             shared,
             event_thread: Some(event_thread),
+            token_keeper,
             messages: Vec::new(),
             placement: Placement::new(keys, batch_bytes),
             looked_up: Instant::now(),
@@ -471,6 +486,7 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
+        drop(self.token_keeper.take());
         // SAFETY: all handles are live; the thread that uses the queue and the client has ended before they go.
         unsafe {
             rd::rd_kafka_queue_yield(self.events);

@@ -2,18 +2,25 @@
 //!
 //! Unknown keys are no error for a Java client, and none here. What Java validates at start is refused with its
 //! text. Where the two clients' defaults differ, Java's are set, so that a cluster sees the same behaviour; a
-//! user's keys go on top. Keys of the JAAS and keystore families that need files to be converted are refused by
-//! name rather than dropped: a connection that silently lost its credentials would fail in a way nobody understands.
+//! user's keys go on top. Stores, JAAS entries and placeholders are read here ([`SecuritySettings`]); what cannot be
+//! read is refused by name rather than dropped: a connection that silently lost its credentials would fail in a way
+//! nobody understands.
 //!
 //! Source: `ProducerConfig`, `ConsumerConfig`, `ConfigDef` of 3.9; librdkafka 2.12 CONFIGURATION.md.
 
+mod config_providers;
+mod jaas;
 mod keys;
+mod security;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use keys::{KEYS, Key, To};
+pub use security::{Login, SecuritySettings, TlsStores};
 
+use crate::client::oauth::TokenSource;
 use crate::client::producer::Keys;
 
 /// Which client the settings are for. A key that is another role's is unknown.
@@ -57,13 +64,15 @@ impl ClientSettings {
     /// Checks every key that the role knows. Where a key comes twice, the last value counts.
     ///
     /// # Errors
-    /// The first value, in the order in which Java defines the keys, that does not fit its key.
+    /// The first value, in the order in which Java defines the keys, that does not fit its key; a placeholder whose
+    /// file cannot be read.
     pub fn check<'a>(
         role: Role,
         settings: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<ClientSettings, ConfigError> {
         let mut given: BTreeMap<String, String> =
             settings.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        config_providers::expand(&mut given, |name| std::env::var(name).ok())?;
         let is_known = |name: &str| keys_of(role).any(|key| key.name == name);
         let unknown: Vec<String> = given.keys().filter(|name| !is_known(name)).cloned().collect();
         for key in keys_of(role) {
@@ -109,7 +118,7 @@ impl ClientSettings {
     /// librdkafka's settings, in an order in which they can be set one after the other.
     ///
     /// # Errors
-    /// A setting that needs what is not there yet: JAAS other than PLAIN and SCRAM, Java key and trust stores.
+    /// A setting that cannot work: a store that does not open, a login that is not said or that librdkafka lacks.
     pub fn to_librdkafka(&self) -> Result<Vec<(String, String)>, ConfigError> {
         let mut out = Translation(Vec::new());
         out.extend(BASE);
@@ -129,14 +138,30 @@ impl ClientSettings {
             }
         }
         self.connection(&mut out);
-        self.tls(&mut out)?;
-        self.sasl(&mut out)?;
+        self.security()?.to_librdkafka(&mut out)?;
         match self.role {
             Role::Producer => self.producer(&mut out)?,
             Role::Consumer => self.consumer(&mut out),
             Role::Admin => {}
         }
         Ok(out.0)
+    }
+
+    /// How connections are secured. Opens the stores.
+    ///
+    /// # Errors
+    /// As [`SecuritySettings::new`].
+    pub fn security(&self) -> Result<SecuritySettings, ConfigError> {
+        SecuritySettings::new(self, &std::env::var("KAFKA_OPTS").unwrap_or_default())
+    }
+
+    /// Where tokens come from, for a client that logs in with them.
+    ///
+    /// # Errors
+    /// As [`SecuritySettings::new`].
+    pub fn token_source(&self) -> Result<Option<TokenSource>, ConfigError> {
+        let is_oauth = self.get("sasl.mechanism") == Some("OAUTHBEARER");
+        Ok(if is_oauth { self.security()?.into_token_source() } else { None })
     }
 
     fn connection(&self, out: &mut Translation) {
@@ -157,72 +182,6 @@ impl ClientSettings {
         if self.get("request.timeout.ms").is_some() {
             let timeout = self.number("request.timeout.ms", 30_000);
             out.set("socket.timeout.ms", timeout.clamp(30_000, 300_000).to_string());
-        }
-    }
-
-    fn tls(&self, out: &mut Translation) -> Result<(), ConfigError> {
-        let unsupported = |key: &str, store: &str| {
-            ConfigError(format!(
-                "{key}={store}: only PEM stores are read so far; convert it, and set {key}=PEM with the PEM file"
-            ))
-        };
-        if let Some(algorithm) = self.get("ssl.endpoint.identification.algorithm") {
-            let algorithm = if algorithm.is_empty() { "none" } else { algorithm };
-            out.set("ssl.endpoint.identification.algorithm", algorithm.to_ascii_lowercase());
-        }
-        if !self.get("security.protocol").is_some_and(|p| p.to_ascii_uppercase().ends_with("SSL")) {
-            return Ok(()); // Java does not look at stores of a connection that has no TLS
-        }
-        let pem = |key| self.get(key).unwrap_or("JKS").eq_ignore_ascii_case("PEM");
-        if let Some(certificates) = self.get("ssl.truststore.certificates") {
-            if !pem("ssl.truststore.type") {
-                let store = self.get("ssl.truststore.type").unwrap_or("JKS");
-                return Err(ConfigError(format!(
-                    "SSL trust store certs can be specified only for PEM, but trust store type is {store}."
-                )));
-            }
-            out.set("ssl.ca.pem", wrap_pem(certificates));
-        } else if let Some(location) = self.get("ssl.truststore.location") {
-            if !pem("ssl.truststore.type") {
-                return Err(unsupported("ssl.truststore.type", self.get("ssl.truststore.type").unwrap_or("JKS")));
-            }
-            out.set("ssl.ca.location", location);
-        }
-        if let (Some(key), Some(chain)) = (self.get("ssl.keystore.key"), self.get("ssl.keystore.certificate.chain")) {
-            out.set("ssl.key.pem", wrap_pem(key));
-            out.set("ssl.certificate.pem", wrap_pem(chain));
-        } else if let Some(location) = self.get("ssl.keystore.location") {
-            match self.get("ssl.keystore.type").unwrap_or("JKS").to_ascii_uppercase().as_str() {
-                "PEM" => {
-                    out.set("ssl.key.location", location);
-                    out.set("ssl.certificate.location", location);
-                }
-                "PKCS12" => {
-                    out.set("ssl.keystore.location", location);
-                    out.set("ssl.keystore.password", self.get("ssl.keystore.password").unwrap_or_default());
-                }
-                other => return Err(unsupported("ssl.keystore.type", other)),
-            }
-        }
-        Ok(())
-    }
-
-    fn sasl(&self, out: &mut Translation) -> Result<(), ConfigError> {
-        let Some(jaas) = self.get("sasl.jaas.config") else { return Ok(()) };
-        if !self.get("security.protocol").is_some_and(|p| p.to_ascii_uppercase().starts_with("SASL")) {
-            return Ok(());
-        }
-        let module = jaas.split_whitespace().next().unwrap_or_default();
-        let is_password_login = ["PlainLoginModule", "ScramLoginModule"].iter().any(|m| module.ends_with(m));
-        match (is_password_login, jaas_option(jaas, "username"), jaas_option(jaas, "password")) {
-            (true, Some(username), Some(password)) => {
-                out.set("sasl.username", username);
-                out.set("sasl.password", password);
-                Ok(())
-            }
-            _ => Err(ConfigError(format!(
-                "sasl.jaas.config: {module} is not understood; PlainLoginModule and ScramLoginModule with username and password are"
-            ))),
         }
     }
 
@@ -384,46 +343,6 @@ impl Translation {
 
 fn keys_of(role: Role) -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(move |key| key.roles.contains(&role))
-}
-
-/// A PEM that a properties file holds as one logical line: header, body and footer on lines of their own again.
-fn wrap_pem(text: &str) -> String {
-    let mut out = String::new();
-    for part in text.split("-----") {
-        let part = part.trim();
-        match part.starts_with("BEGIN ") || part.starts_with("END ") {
-            true => out.push_str(&format!("-----{part}-----\n")),
-            false => part.split_whitespace().for_each(|line| out.push_str(&format!("{line}\n"))),
-        }
-    }
-    out
-}
-
-/// The value of `name="value"` in a JAAS entry, with backslash escapes undone.
-fn jaas_option(jaas: &str, name: &str) -> Option<String> {
-    let mut rest = jaas;
-    loop {
-        let at = rest.find(name)?;
-        let is_word_start = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
-        rest = rest[at + name.len()..].trim_start();
-        if is_word_start && rest.starts_with('=') {
-            break;
-        }
-    }
-    let value = rest[1..].trim_start();
-    let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        let end = value.find(|c: char| c.is_whitespace() || c == ';').unwrap_or(value.len());
-        return Some(value[..end].to_owned());
-    };
-    let mut out = String::new();
-    let mut chars = value[1..].chars();
-    loop {
-        match chars.next()? {
-            '\\' => out.push(chars.next()?),
-            c if c == quote => return Some(out),
-            c => out.push(c),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,15 +5,20 @@
 //! [`Reply`]. A slow or hostile connection costs what it sent, and no other connection anything.
 
 mod connection;
+pub mod http;
 mod listener;
 mod peer;
 mod reply;
+mod sasl;
+mod tls;
 
 pub use listener::{Limits, Listener};
-pub use peer::Peer;
+pub use peer::{Peer, Security};
 pub use reply::{FileRange, Part, Reply, RequestContext, Response};
+pub use sasl::{Credentials, ScramHash, ScramKind, base64_decode, base64_encode};
+pub use tls::{Identity, Tls, TlsSettings, TlsVersion};
 
-use crate::wire::{Bytes, codec};
+use crate::wire::{Bytes, ErrorCode, codec};
 
 /// What serves the requests of a listener's connections.
 pub trait Handler: Send + Sync + 'static {
@@ -36,6 +41,10 @@ pub enum Error {
     Io { address: String, source: std::io::Error },
     #[error("connection closed by {address}")]
     Closed { address: String },
+    #[error("TLS with {address} failed: {reason}")]
+    Tls { address: String, reason: String },
+    #[error("{address} refused to authenticate us: {reason}")]
+    Authentication { address: String, code: ErrorCode, reason: String },
     #[error("no answer from {address} within {timeout_ms} ms")]
     TimedOut { address: String, timeout_ms: u64 },
     #[error("answer from {address} cannot be read: {source}")]

@@ -3,6 +3,8 @@
 //! Calls made at the same time are pipelined: each request goes out at once, and answers come in the order of the
 //! requests, so a caller waits for the answers to those before it.
 
+mod stream;
+
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +13,15 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 
 use super::Error;
+use super::sasl::Credentials;
+use super::tls::{self, Tls};
 use crate::wire::header::{decode_response, request_frame};
-use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslHandshakeRequest};
 use crate::wire::{ApiKey, Bytes, ErrorCode, Message, Request, codec};
+use stream::{ReadHalf, WriteHalf};
 
 /// A connection to one broker. A call that was given up makes it unusable.
 #[derive(Debug)]
@@ -26,16 +30,23 @@ pub struct Peer {
     client_id: String,
     requests: Mutex<Requests>,
     /// Whoever sent a request queues here before the next one is sent: the lock is fair.
-    answers: Mutex<OwnedReadHalf>,
+    answers: Mutex<ReadHalf>,
     /// False once a call ended before its answer was read whole: what comes next belongs to nobody.
     usable: AtomicBool,
     /// What the broker said it serves, once asked.
     served: std::sync::OnceLock<HashMap<i16, (i16, i16)>>,
 }
 
+/// How a connection is secured, and how its client shows who it is: `security.protocol`.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    pub tls: Option<Tls>,
+    pub sasl: Option<Credentials>,
+}
+
 #[derive(Debug)]
 struct Requests {
-    stream: OwnedWriteHalf,
+    stream: WriteHalf,
     correlation_id: i32,
 }
 
@@ -61,11 +72,48 @@ const MAX_RESPONSE_BYTES: usize = 1 << 30;
 const RESPONSE_BYTES_AT_ONCE: usize = 1 << 20;
 
 impl Peer {
-    /// Connects to `host:port` (an IPv6 address in brackets).
+    /// Connects to `host:port` (an IPv6 address in brackets), in plain text.
     ///
     /// # Errors
     /// `Resolve` or `Connect`, naming the address.
     pub async fn connect(address: &str, client_id: &str) -> Result<Peer, Error> {
+        let stream = Peer::connect_tcp(address).await?;
+        Ok(Peer::over(stream::plain(stream), address, client_id))
+    }
+
+    /// Connects as [`Peer::connect`], but as `security` says: shakes hands, and authenticates.
+    ///
+    /// # Errors
+    /// As [`Peer::connect`]; `Tls` and `Authentication`, which trying again does not cure.
+    pub async fn connect_secured(address: &str, client_id: &str, security: &Security) -> Result<Peer, Error> {
+        let stream = Peer::connect_tcp(address).await?;
+        let halves = match &security.tls {
+            None => stream::plain(stream),
+            Some(tls) => {
+                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+                let shaken = tls.connect(host.trim_start_matches('[').trim_end_matches(']'), stream).await;
+                stream::encrypted(shaken.map_err(|error| io_error(address, error))?)
+            }
+        };
+        let peer = Peer::over(halves, address, client_id);
+        if let Some(credentials) = &security.sasl {
+            peer.authenticate(credentials).await?;
+        }
+        Ok(peer)
+    }
+
+    fn over((answers, requests): (ReadHalf, WriteHalf), address: &str, client_id: &str) -> Peer {
+        Peer {
+            address: address.to_owned(),
+            client_id: client_id.to_owned(),
+            requests: Mutex::new(Requests { stream: requests, correlation_id: 0 }),
+            answers: Mutex::new(answers),
+            usable: AtomicBool::new(true),
+            served: std::sync::OnceLock::new(),
+        }
+    }
+
+    async fn connect_tcp(address: &str) -> Result<TcpStream, Error> {
         let resolved = tokio::net::lookup_host(address).await;
         let candidates = resolved.map_err(|source| Error::Resolve { address: address.to_owned(), source })?;
         let mut failure = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
@@ -74,15 +122,7 @@ impl Peer {
                 Ok(stream) => {
                     // Ignored: a connection without it works too.
                     let _ = stream.set_nodelay(true);
-                    let (answers, requests) = stream.into_split();
-                    return Ok(Peer {
-                        address: address.to_owned(),
-                        client_id: client_id.to_owned(),
-                        requests: Mutex::new(Requests { stream: requests, correlation_id: 0 }),
-                        answers: Mutex::new(answers),
-                        usable: AtomicBool::new(true),
-                        served: std::sync::OnceLock::new(),
-                    });
+                    return Ok(stream);
                 }
                 Err(error) => failure = error,
             }
@@ -96,6 +136,20 @@ impl Peer {
     /// As [`Peer::connect`], and `TimedOut`.
     pub async fn connect_within(address: &str, client_id: &str, timeout: Duration) -> Result<Peer, Error> {
         let connecting = tokio::time::timeout(timeout, Peer::connect(address, client_id)).await;
+        connecting.unwrap_or_else(|_| Err(timed_out(address, timeout)))
+    }
+
+    /// As [`Peer::connect_secured`], or gives up after `timeout`.
+    ///
+    /// # Errors
+    /// As [`Peer::connect_secured`], and `TimedOut`.
+    pub async fn connect_secured_within(
+        address: &str,
+        client_id: &str,
+        security: &Security,
+        timeout: Duration,
+    ) -> Result<Peer, Error> {
+        let connecting = tokio::time::timeout(timeout, Peer::connect_secured(address, client_id, security)).await;
         connecting.unwrap_or_else(|_| Err(timed_out(address, timeout)))
     }
 
@@ -169,6 +223,46 @@ impl Peer {
         if version >= min.max(*R::VERSIONS.start()) { Ok(version) } else { Err(unsupported()) }
     }
 
+    /// Shows the broker who we are. Nothing but ApiVersions may be asked before.
+    ///
+    /// Source: `SaslClientAuthenticator`; KIP-43, KIP-152.
+    async fn authenticate(&self, credentials: &Credentials) -> Result<(), Error> {
+        let mechanism = credentials.mechanism();
+        let version = self.version_of::<SaslAuthenticateRequest>().await?;
+        let handshake = self.call(&SaslHandshakeRequest { mechanism: mechanism.to_owned() }, 1).await?;
+        if !ErrorCode(handshake.error_code).is_ok() {
+            let code = ErrorCode(handshake.error_code);
+            let reason = match code {
+                ErrorCode::UNSUPPORTED_SASL_MECHANISM => format!(
+                    "Client SASL mechanism '{mechanism}' not enabled in the server, enabled mechanisms are [{}]",
+                    handshake.mechanisms.join(", ")
+                ),
+                code => code.message().to_owned(),
+            };
+            return Err(self.refused(code, reason));
+        }
+        let mut exchange = credentials.begin(&nonce(&self.address)?);
+        let mut message = exchange.first().to_vec();
+        loop {
+            let answer = self.call(&SaslAuthenticateRequest { auth_bytes: message.into() }, version).await?;
+            let code = ErrorCode(answer.error_code);
+            if !code.is_ok() {
+                let reason = answer.error_message.filter(|reason| !reason.is_empty());
+                return Err(self.refused(code, reason.unwrap_or_else(|| code.message().to_owned())));
+            }
+            let next = exchange.next(&answer.auth_bytes);
+            match next.map_err(|reason| self.refused(ErrorCode::SASL_AUTHENTICATION_FAILED, reason))? {
+                Some(next) => message = next,
+                None if exchange.is_complete() => return Ok(()),
+                None => return Err(self.closed()),
+            }
+        }
+    }
+
+    fn refused(&self, code: ErrorCode, reason: String) -> Error {
+        Error::Authentication { address: self.address.clone(), code, reason }
+    }
+
     async fn ask_api_versions(&self, version: i16) -> Result<ApiVersionsResponse, Error> {
         let request = ApiVersionsRequest {
             client_software_name: "ottla".to_owned(),
@@ -200,6 +294,7 @@ impl Peer {
         let frame = encode(correlation_id)?;
         let underway = Underway(self);
         requests.stream.write_all(&frame).await.map_err(|error| self.io(error))?;
+        requests.stream.flush().await.map_err(|error| self.io(error))?;
         let mut turn = pin!(self.answers.lock());
         // One poll takes the place in the queue, or the lock itself.
         let at_once = std::future::poll_fn(|cx| match turn.as_mut().poll(cx) {
@@ -219,7 +314,7 @@ impl Peer {
         Ok((correlation_id, answer, underway))
     }
 
-    async fn read_frame(&self, stream: &mut OwnedReadHalf) -> Result<Bytes, Error> {
+    async fn read_frame(&self, stream: &mut ReadHalf) -> Result<Bytes, Error> {
         let mut prefix = [0; 4];
         stream.read_exact(&mut prefix).await.map_err(|error| self.io(error))?;
         let size = i32::from_be_bytes(prefix);
@@ -239,10 +334,7 @@ impl Peer {
     }
 
     fn io(&self, source: std::io::Error) -> Error {
-        match source.kind() {
-            std::io::ErrorKind::UnexpectedEof => self.closed(),
-            _ => Error::Io { address: self.address.clone(), source },
-        }
+        io_error(&self.address, source)
     }
 
     fn decode(&self, source: codec::Error) -> Error {
@@ -252,4 +344,21 @@ impl Peer {
 
 fn timed_out(address: &str, timeout: Duration) -> Error {
     Error::TimedOut { address: address.to_owned(), timeout_ms: timeout.as_millis() as u64 }
+}
+
+fn io_error(address: &str, source: std::io::Error) -> Error {
+    let address = address.to_owned();
+    match (tls::reason(&source), source.kind()) {
+        (Some(reason), _) => Error::Tls { address, reason },
+        (None, std::io::ErrorKind::UnexpectedEof) => Error::Closed { address },
+        (None, _) => Error::Io { address, source },
+    }
+}
+
+/// A number that nobody can guess, for one SASL exchange.
+fn nonce(address: &str) -> Result<String, Error> {
+    let mut bytes = [0; 24];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| Error::Io { address: address.to_owned(), source: std::io::Error::other("no random numbers") })?;
+    Ok(super::sasl::base64_encode(&bytes))
 }

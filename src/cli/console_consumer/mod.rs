@@ -27,6 +27,7 @@ use crate::client::consumer::{
 use crate::client::properties::{ClientSettings, ConfigError, Role};
 use crate::client::topic_filter::{PatternError, TopicFilter};
 use crate::client::zk_consumer::{Options as OldOptions, Pattern, StartError, ZkConsumer};
+use crate::client::{admin, preflight};
 use crate::wire::error_code::ErrorCode;
 
 const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
@@ -147,6 +148,7 @@ enum Failure {
     Url(String),
     Pattern(PatternError),
     Librdkafka(String),
+    Refused(admin::Error),
 }
 
 impl Failure {
@@ -158,6 +160,7 @@ impl Failure {
             Failure::Config(error) => format!("{CONFIG}: {error}"),
             Failure::Url(text) => format!("{KAFKA}\nCaused by: {CONFIG}: {text}"),
             Failure::Pattern(error) => format!("java.util.regex.PatternSyntaxException: {error}"),
+            Failure::Refused(error) => error.stack_trace(),
             Failure::Librdkafka(text) => format!("{KAFKA}\nCaused by: {text}"),
         }
     }
@@ -186,6 +189,9 @@ fn new_consumer(settings: &Settings) -> Result<(Consumer, ClientSettings), Failu
             Subscription::Matching(TopicFilter::excluding(pattern).map_err(Failure::Pattern)?)
         }
     };
+    if let Some(refusal) = preflight::refused(&client).map_err(Failure::Config)? {
+        return Err(Failure::Refused(refusal));
+    }
     let mut librdkafka = client.to_librdkafka().map_err(Failure::Config)?;
     librdkafka.extend(TUNING.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     if let Some(group) = &settings.group {
@@ -199,6 +205,7 @@ fn new_consumer(settings: &Settings) -> Result<(Consumer, ClientSettings), Failu
     let refresh = u64::try_from(client.number("metadata.max.age.ms", 300_000)).unwrap_or(300_000);
     let options = Options {
         settings: librdkafka,
+        tokens: client.token_source().map_err(Failure::Config)?,
         group: settings.group.clone(),
         reset,
         refresh: Duration::from_millis(refresh.max(100)),

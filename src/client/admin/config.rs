@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Error;
 use crate::client::properties::{ClientSettings, Role};
 use crate::config::Properties;
+use crate::network::Security;
 
 /// The settings of an [`Admin`](super::Admin); the defaults are Java's.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub struct AdminConfig {
     pub retry_backoff: Backoff,
     pub reconnect_backoff: Backoff,
     pub connection_setup_timeout: Duration,
+    pub security: Security,
     /// Set when `default.api.timeout.ms` had to be lengthened to this `request.timeout.ms`.
     pub api_timeout_lengthened: bool,
 }
@@ -61,7 +63,6 @@ impl AdminConfig {
         for warning in settings.warnings() {
             tracing::warn!(target: "org.apache.kafka.clients.admin.AdminClientConfig", "{warning}");
         }
-        refuse_other_protocols(&settings)?;
         let ms = |key, default| Duration::from_millis(settings.number(key, default) as u64);
         let request_timeout = ms("request.timeout.ms", 30_000);
         let mut default_api_timeout = ms("default.api.timeout.ms", 60_000);
@@ -79,6 +80,8 @@ impl AdminConfig {
         default_api_timeout = default_api_timeout.max(request_timeout);
         let servers = bootstrap_servers.or(settings.get("bootstrap.servers")).unwrap_or_default();
         let bootstrap_servers = parse_bootstrap(servers).map_err(Error::start)?;
+        let security = settings.security().and_then(|security| security.for_peers());
+        let security = security.map_err(|error| Error::start(Error::Config(error.0)))?;
         let client_id = settings.get("client.id").map(str::trim).unwrap_or_default();
         Ok(AdminConfig {
             bootstrap_servers,
@@ -90,19 +93,9 @@ impl AdminConfig {
             retry_backoff,
             reconnect_backoff,
             connection_setup_timeout,
+            security,
             api_timeout_lengthened,
         })
-    }
-}
-
-/// TLS and SASL are not spoken here: better to say so than to send plain text to a port that expects them.
-fn refuse_other_protocols(settings: &ClientSettings) -> Result<(), Error> {
-    match settings.get("security.protocol") {
-        None => Ok(()),
-        Some(name) if name.eq_ignore_ascii_case("PLAINTEXT") => Ok(()),
-        Some(name) => Err(Error::Config(format!(
-            "Invalid value {name} for configuration security.protocol: only PLAINTEXT is supported"
-        ))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
+use super::Error;
 use super::config::{AdminConfig, address};
 use crate::network::{self, Peer};
 
@@ -44,10 +45,13 @@ impl Connections {
 
     /// The first of `nodes` that is connected, else one that can be; waits while all of them are left alone, and
     /// `None` when `deadline` comes first.
-    pub async fn any(&self, nodes: &[Node], deadline: Instant) -> Option<(NodeId, Rc<Peer>)> {
+    ///
+    /// # Errors
+    /// As [`refusal`]: a broker that does not let us in, or that we do not trust.
+    pub async fn any(&self, nodes: &[Node], deadline: Instant) -> Result<Option<(NodeId, Rc<Peer>)>, Error> {
         for node in nodes {
             if let Some(peer) = self.connected(node) {
-                return Some((node.id, peer));
+                return Ok(Some((node.id, peer)));
             }
         }
         loop {
@@ -55,14 +59,14 @@ impl Connections {
                 if self.left_alone_until(node.id) > Instant::now() {
                     continue;
                 }
-                if let Some(peer) = self.connect(node, deadline).await {
-                    return Some((node.id, peer));
+                if let Some(peer) = self.connect(node, deadline).await? {
+                    return Ok(Some((node.id, peer)));
                 }
             }
-            let next = nodes.iter().map(|node| self.left_alone_until(node.id)).min()?;
+            let Some(next) = nodes.iter().map(|node| self.left_alone_until(node.id)).min() else { return Ok(None) };
             if next >= deadline {
                 tokio::time::sleep_until(deadline).await;
-                return None;
+                return Ok(None);
             }
             tokio::time::sleep_until(next).await;
         }
@@ -81,20 +85,35 @@ impl Connections {
         peers.get(&node.id).or_else(|| peers.values().find(|peer| peer.address() == address)).cloned()
     }
 
-    async fn connect(&self, node: &Node, deadline: Instant) -> Option<Rc<Peer>> {
+    async fn connect(&self, node: &Node, deadline: Instant) -> Result<Option<Rc<Peer>>, Error> {
         let patience = self.config.connection_setup_timeout.min(deadline.saturating_duration_since(Instant::now()));
         let address = address(&node.host, node.port);
-        match Peer::connect_within(&address, &self.config.client_id, patience).await {
+        let AdminConfig { client_id, security, .. } = &self.config;
+        match Peer::connect_secured_within(&address, client_id, security, patience).await {
             Ok(peer) => {
                 let peer = Rc::new(peer);
                 self.peers.borrow_mut().insert(node.id, peer.clone());
                 self.failed.borrow_mut().remove(&node.id);
-                Some(peer)
+                Ok(Some(peer))
             }
             Err(error) => {
                 self.leave_alone(node.id);
-                self.warn_unreachable(node, &error);
-                None
+                match refusal(&error) {
+                    None => {
+                        self.warn_unreachable(node, &error);
+                        Ok(None)
+                    }
+                    Some(refusal) => {
+                        let shown = self.shown(node);
+                        tracing::error!(
+                            target: "org.apache.kafka.clients.NetworkClient",
+                            "[AdminClient clientId={client_id}] Connection to node {} ({shown}) failed authentication \
+                             due to: {refusal}",
+                            node.id
+                        );
+                        Err(refusal)
+                    }
+                }
             }
         }
     }
@@ -110,13 +129,15 @@ impl Connections {
         *failures += 1;
     }
 
+    /// The node's address as log lines have it.
+    fn shown(&self, node: &Node) -> String {
+        let bootstrap = self.config.bootstrap_servers.iter().zip(1..).find(|(_, n)| -n == node.id);
+        bootstrap.map_or_else(|| address(&node.host, node.port), |(server, _)| server.display())
+    }
+
     fn warn_unreachable(&self, node: &Node, error: &network::Error) {
         let client_id = &self.config.client_id;
-        let bootstrap = self.config.bootstrap_servers.iter().zip(1..).find(|(_, n)| -n == node.id);
-        let shown = match bootstrap {
-            Some((server, _)) => server.display(),
-            None => address(&node.host, node.port),
-        };
+        let shown = self.shown(node);
         let message = match error {
             network::Error::Resolve { .. } => format!("Error connecting to node {shown} (id: {})", node.id),
             _ => {
@@ -124,6 +145,15 @@ impl Connections {
             }
         };
         tracing::warn!(target: "org.apache.kafka.clients.NetworkClient", "[AdminClient clientId={client_id}] {message}");
+    }
+}
+
+/// What Java's clients do not try again after: TLS and authentication.
+pub(in crate::client) fn refusal(error: &network::Error) -> Option<Error> {
+    match error {
+        network::Error::Tls { reason, .. } => Some(Error::Tls(reason.clone())),
+        network::Error::Authentication { code, reason, .. } => Some(Error::api(*code, Some(reason.clone()))),
+        _ => None,
     }
 }
 

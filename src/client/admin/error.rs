@@ -13,6 +13,8 @@ pub enum Error {
     Timeout { message: String, cause: Option<Box<Error>> },
     /// A connection broke while an answer was awaited. Retried, so it is seen only as the cause of a time-out.
     Disconnected(String),
+    /// A broker that cannot be spoken to under TLS, and why.
+    Tls(String),
     /// A key of the configuration has a value that it does not take.
     Config(String),
     /// The client could not do what it had to: be set up, or find brokers.
@@ -50,6 +52,7 @@ impl Error {
             Error::Api { code, .. } => format!("org.apache.kafka.common.errors.{}", code.exception()),
             Error::Timeout { .. } => "org.apache.kafka.common.errors.TimeoutException".to_owned(),
             Error::Disconnected(_) => "org.apache.kafka.common.errors.DisconnectException".to_owned(),
+            Error::Tls(_) => "org.apache.kafka.common.errors.SslAuthenticationException".to_owned(),
             Error::Config(_) => "org.apache.kafka.common.config.ConfigException".to_owned(),
             Error::Client { .. } => "org.apache.kafka.common.KafkaException".to_owned(),
         }
@@ -81,6 +84,7 @@ impl fmt::Display for Error {
             Error::Api { message, .. } | Error::Timeout { message, .. } | Error::Client { message, .. } => {
                 f.write_str(message)
             }
+            Error::Tls(reason) => write!(f, "SSL handshake failed: {reason}"),
             Error::Disconnected(message) | Error::Config(message) => f.write_str(message),
         }
     }

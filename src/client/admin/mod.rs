@@ -34,6 +34,7 @@ pub use cluster::{ClusterDescription, PartitionReassignment};
 pub use config::{AdminConfig, Backoff, BootstrapServer};
 pub use configs::{AlterConfigOp, ConfigEntry, ConfigOp, ConfigResource, ConfigSource, ConfigSynonym, ResourceType};
 pub use connections::Node;
+pub(super) use connections::refusal;
 pub use error::Error;
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember};
 pub use records::{ListedOffset, OffsetSpec};
@@ -153,6 +154,10 @@ impl Client {
                 Err(failure) => failure,
             };
             self.connections.drop_peer(node);
+            // In TLS 1.3 a broker refuses a certificate only after the client's hands are shaken.
+            if let Some(refusal) = connections::refusal(&failure) {
+                return Err(refusal);
+            }
             if to != To::Any {
                 // The broker may have gone for good, and another one taken over.
                 self.cluster.replace(None);
@@ -219,7 +224,7 @@ impl Client {
                 self.pause(call, unassigned(call.name)).await?;
                 continue;
             }
-            return self.connections.any(&wanted, call.deadline).await.ok_or_else(|| unassigned(call.name));
+            return self.connections.any(&wanted, call.deadline).await?.ok_or_else(|| unassigned(call.name));
         }
     }
 

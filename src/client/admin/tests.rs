@@ -387,9 +387,9 @@ fn settings_that_cannot_work_are_refused() {
             ),
         ),
         (
-            &[("security.protocol", "SASL_SSL")],
+            &[("security.protocol", "SASL_SSL"), ("sasl.jaas.config", "a.B required;")],
             "127.0.0.1:1",
-            format!("{config}Invalid value SASL_SSL for configuration security.protocol: only PLAINTEXT is supported"),
+            format!("{start}sasl.mechanism=GSSAPI (Java's default): Kerberos is not supported here"),
         ),
     ] {
         assert_eq!(refused(settings, servers), expected);

@@ -21,6 +21,7 @@ use rdkafka::bindings as rd;
 use self::discovery::{Discovered, Wanted};
 pub(super) use self::group::Progress;
 use self::native::{Callbacks, Client, Queue, TopicMetadata};
+use super::oauth::{TokenKeeper, TokenSource};
 use super::topic_filter::TopicFilter;
 
 pub use self::native::{Batch, Code, Entry};
@@ -60,6 +61,8 @@ pub enum Reset {
 pub struct Options {
     /// librdkafka's own settings, later ones winning.
     pub settings: Vec<(String, String)>,
+    /// For OAUTHBEARER.
+    pub tokens: Option<TokenSource>,
     /// The group to join; `None` assigns partitions directly.
     pub group: Option<String>,
     pub reset: Reset,
@@ -199,7 +202,7 @@ impl Consumer {
     /// Connects, and reads nothing until [`Consumer::start`] says what.
     ///
     /// # Errors
-    /// As [`Consumer::new`].
+    /// As [`Consumer::new`], or no token.
     pub fn idle(options: &Options) -> Result<Consumer, String> {
         let mut settings = options.settings.clone();
         if options.group.is_some() {
@@ -217,6 +220,12 @@ impl Consumer {
         }));
         let callbacks = Callbacks { context, log: on_log, error: on_error, rebalance: on_rebalance };
         let client = Arc::new(Client::new(&settings, callbacks)?);
+        if let Some(tokens) = options.tokens.clone() {
+            // SAFETY: the instance is never destroyed ([`Client`]).
+            let keeper = unsafe { TokenKeeper::start(client.as_ptr(), tokens)? };
+            // It serves the instance as long as that lives.
+            std::mem::forget(keeper);
+        }
         let queue = if options.group.is_some() { client.consumer_queue() } else { client.own_queue() };
         let queue = Arc::new(queue.ok_or("librdkafka gave no queue")?);
         let group = options.group.clone();
@@ -482,7 +491,7 @@ unsafe extern "C" fn on_log(
     (context.log)(&LogLine { level, facility: &facility, text: &text });
 }
 
-unsafe extern "C" fn on_error(_instance: *mut rd::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
+unsafe extern "C" fn on_error(instance: *mut rd::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
     use rd::rd_kafka_resp_err_t as e;
     // SAFETY: as in `on_log`.
     let (context, reason) =
@@ -493,8 +502,11 @@ unsafe extern "C" fn on_error(_instance: *mut rd::rd_kafka_t, code: c_int, reaso
         }
         Ok(e::RD_KAFKA_RESP_ERR__FATAL) => context.fail(Error::Other(reason)),
         // The log has told it.
-        _ => {}
+        _ => return,
     }
+    // We are called from within the wait for a record, which has to end now.
+    // SAFETY: the instance is the one that calls.
+    unsafe { rd::rd_kafka_yield(instance) };
 }
 
 unsafe extern "C" fn on_rebalance(

@@ -16,7 +16,7 @@ fn settings(more: &[(&str, &str)]) -> Vec<(String, String)> {
 fn producer(more: &[(&str, &str)]) -> (Producer, mpsc::Receiver<Notice>) {
     let (sender, receiver) = mpsc::channel();
     let notify = move |notice| drop(sender.send(notice));
-    (Producer::new(&settings(more), "first", Keys::Decide, notify).unwrap(), receiver)
+    (Producer::new(&settings(more), None, "first", Keys::Decide, notify).unwrap(), receiver)
 }
 
 fn losses(receiver: &mpsc::Receiver<Notice>) -> Vec<Undelivered> {
@@ -80,9 +80,10 @@ fn what_nobody_takes_in_time_is_reported() {
 
 #[test]
 fn a_bad_setting_is_refused() {
-    let error = Producer::new(&[("no.such.key".to_owned(), "1".to_owned())], "t", Keys::Decide, |_| {}).err().unwrap();
+    let error =
+        Producer::new(&[("no.such.key".to_owned(), "1".to_owned())], None, "t", Keys::Decide, |_| {}).err().unwrap();
     assert!(error.reason.contains("no.such.key"), "{error}");
-    assert!(Producer::new(&settings(&[]), "a\0b", Keys::Decide, |_| {}).is_err());
+    assert!(Producer::new(&settings(&[]), None, "a\0b", Keys::Decide, |_| {}).is_err());
 }
 
 #[test]

@@ -28,7 +28,10 @@ pub(super) enum To {
 /// The type of a value, and the test that it has to pass.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
+    /// Taken as it is written.
     Text,
+    /// Java's passwords, lists and classes.
+    Trimmed,
     Int(i64),
     Long(i64),
     Boolean,
@@ -55,6 +58,7 @@ impl Kind {
         };
         match self {
             Kind::Text => Ok(value.to_owned()),
+            Kind::Trimmed => Ok(trimmed.to_owned()),
             Kind::Int(least) => number("INT", least, i64::from(i32::MIN)..=i64::from(i32::MAX)),
             Kind::Long(least) => number("LONG", least, i64::MIN..=i64::MAX),
             Kind::Boolean if ["true", "false"].iter().any(|b| trimmed.eq_ignore_ascii_case(b)) => {
@@ -171,29 +175,33 @@ pub(super) const KEYS: &[Key] = &[
     key("metadata.recovery.strategy", ALL, OneOfIgnoringCase(&["REBOOTSTRAP", "NONE"]), Same),
     key("ssl.protocol", ALL, Text, Nothing),
     key("ssl.provider", ALL, Text, Nothing),
-    key("ssl.cipher.suites", ALL, Text, CannotHonour),
-    key("ssl.enabled.protocols", ALL, Text, Nothing),
+    key("ssl.cipher.suites", ALL, Trimmed, Special),
+    key("ssl.enabled.protocols", ALL, Trimmed, Special),
     key("ssl.keystore.type", ALL, Text, Special),
     key("ssl.keystore.location", ALL, Text, Special),
-    key("ssl.keystore.password", ALL, Text, Special),
-    key("ssl.key.password", ALL, Text, Same),
-    key("ssl.keystore.key", ALL, Text, Special),
-    key("ssl.keystore.certificate.chain", ALL, Text, Special),
-    key("ssl.truststore.certificates", ALL, Text, Special),
+    key("ssl.keystore.password", ALL, Trimmed, Special),
+    key("ssl.key.password", ALL, Trimmed, Special),
+    key("ssl.keystore.key", ALL, Trimmed, Special),
+    key("ssl.keystore.certificate.chain", ALL, Trimmed, Special),
+    key("ssl.truststore.certificates", ALL, Trimmed, Special),
     key("ssl.truststore.type", ALL, Text, Special),
     key("ssl.truststore.location", ALL, Text, Special),
-    key("ssl.truststore.password", ALL, Text, Special),
+    key("ssl.truststore.password", ALL, Trimmed, Special),
     key("ssl.keymanager.algorithm", ALL, Text, Nothing),
     key("ssl.trustmanager.algorithm", ALL, Text, Nothing),
     key("ssl.endpoint.identification.algorithm", ALL, Text, Special),
     key("ssl.secure.random.implementation", ALL, Text, Nothing),
-    key("ssl.engine.factory.class", ALL, Text, CannotHonour),
-    key("sasl.kerberos.service.name", ALL, Text, Same),
+    key("ssl.engine.factory.class", ALL, Trimmed, CannotHonour),
+    key("sasl.kerberos.service.name", ALL, Text, Special),
     key("sasl.kerberos.kinit.cmd", ALL, Text, Nothing), // a path for Java, a whole shell command for librdkafka
     key("sasl.kerberos.min.time.before.relogin", ALL, Long(i64::MIN), Clamped("sasl.kerberos.min.time.before.relogin", 0, 86_400_000)),
-    key("sasl.mechanism", ALL, Text, Same),
-    key("sasl.jaas.config", ALL, Text, Special),
-    key("sasl.client.callback.handler.class", ALL, Text, CannotHonour),
-    key("sasl.login.callback.handler.class", ALL, Text, CannotHonour),
-    key("sasl.login.class", ALL, Text, CannotHonour),
+    key("sasl.mechanism", ALL, Text, Special),
+    key("sasl.jaas.config", ALL, Trimmed, Special),
+    key("sasl.client.callback.handler.class", ALL, Trimmed, CannotHonour),
+    key("sasl.login.callback.handler.class", ALL, Trimmed, Special),
+    key("sasl.login.class", ALL, Trimmed, CannotHonour),
+    key("sasl.oauthbearer.token.endpoint.url", ALL, Text, Special),
+    key("sasl.oauthbearer.client.credentials.client.id", ALL, Text, Special),
+    key("sasl.oauthbearer.client.credentials.client.secret", ALL, Trimmed, Special),
+    key("sasl.oauthbearer.scope", ALL, Text, Special),
 ];

@@ -339,7 +339,7 @@ fn connect(options: &Options, brokers: &[String], reset: Reset) -> Result<Consum
         }
     }
     let refresh = Duration::from_secs(300);
-    Consumer::idle(&ConsumerOptions { settings, group: None, reset, refresh, log: options.log })
+    Consumer::idle(&ConsumerOptions { settings, tokens: None, group: None, reset, refresh, log: options.log })
 }
 
 /// Properties of the old consumer that mean something to librdkafka.
