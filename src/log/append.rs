@@ -260,6 +260,9 @@ impl Log {
             }
             rest = after;
         }
+        if state.epochs_unwritten {
+            state.write_leader_epochs().map_err(|error| self.failed(error))?;
+        }
         let State { segments, path, tail, .. } = state;
         let active = segments.back_mut().expect("a log has at least one segment");
         let mut position = active.size;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
@@ -30,6 +31,8 @@ const FUTURE_SUFFIX: &str = "-future";
 const STRAY_SUFFIX: &str = "-stray";
 /// Logs that are made side by side: they wait for the disk, not for a processor.
 const CREATING_THREADS: usize = 16;
+/// How often a long start says how far it has come.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// What a file's name may have in bytes.
 const NAME_MAX: usize = 255;
 
@@ -161,7 +164,9 @@ impl LogManager {
                 dir.path().display()
             );
         }
-        let next = AtomicUsize::new(0);
+        let (next, loaded) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let started = Instant::now();
+        let said = Mutex::new(started);
         let load_next = || -> Result<(), Error> {
             while let Some((partition, path)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let load = LoadOptions {
@@ -177,6 +182,13 @@ impl LogManager {
                 if let Some(other) = duplicate {
                     let reason = format!("the partition is also in {}", other.log_dir().path().display());
                     return Err(Error::Malformed { path: path.clone(), reason });
+                }
+                let done = loaded.fetch_add(1, Ordering::Relaxed) + 1;
+                let mut said = said.lock();
+                if done == folders.len() || said.elapsed() >= PROGRESS {
+                    *said = Instant::now();
+                    let (all, dir, ms) = (folders.len(), dir.path().display(), started.elapsed().as_millis());
+                    info!("Loaded {done} of {all} logs in {dir} in {ms}ms");
                 }
             }
             Ok(())

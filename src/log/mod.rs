@@ -95,6 +95,9 @@ struct State {
     producers: ProducerState,
     snapshots: BTreeSet<i64>,
     leader_epochs: LeaderEpochs,
+    /// A reign has begun that has written nothing yet: its entry is written with its first batch. Until then it says
+    /// nothing that a start would not throw away.
+    epochs_unwritten: bool,
     tail: Tail,
     /// Raised by every truncation, so that a reader can tell that what it saw is gone.
     truncations: u64,
@@ -134,15 +137,13 @@ impl Log {
             producers,
             snapshots: loaded.snapshots,
             leader_epochs: loaded.leader_epochs,
+            epochs_unwritten: false,
             tail: Tail::default(),
             truncations: 0,
             deleted: Vec::new(),
             dir_dirty: false,
             closed: false,
         };
-        if !options.clean {
-            state.write_leader_epochs().map_err(storage)?;
-        }
         let log = Log {
             topic_partition,
             log_dir,
@@ -278,10 +279,8 @@ impl Log {
     }
 
     fn assign_epoch_locked(&self, state: &mut State, epoch: i32, start_offset: i64) -> Result<(), Error> {
-        if state.leader_epochs.assign(epoch, start_offset) {
-            state.write_leader_epochs().map_err(|error| self.failed(error))?;
-            state.dir_dirty = true;
-        }
+        self.check_online(state)?;
+        state.epochs_unwritten |= state.leader_epochs.assign(epoch, start_offset);
         Ok(())
     }
 
@@ -447,9 +446,11 @@ impl State {
         self.segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
     }
 
-    /// Not synced here: that happens before the recovery point passes what the entries speak of.
-    fn write_leader_epochs(&self) -> io::Result<()> {
-        checkpoints::replace(&self.path, recovery::LEADER_EPOCHS, self.leader_epochs.encode().as_bytes(), false)
+    fn write_leader_epochs(&mut self) -> io::Result<()> {
+        recovery::write_leader_epochs(&self.path, &self.leader_epochs)?;
+        self.epochs_unwritten = false;
+        self.dir_dirty = true;
+        Ok(())
     }
 
     /// Begins a new segment at the log end: the old one's indexes are finished, producers are written down.

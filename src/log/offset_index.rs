@@ -93,6 +93,11 @@ impl OffsetIndex {
         self.file.sync(dir)
     }
 
+    /// Lets go of the file.
+    pub fn release(&mut self) {
+        self.file.release();
+    }
+
     pub fn close(&mut self, dir: &Path) -> io::Result<()> {
         self.file.close(dir)
     }

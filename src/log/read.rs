@@ -345,7 +345,7 @@ impl State {
                 Some(below) => segment.offset_index.find(path, below.offset)?.map_or(0, |entry| entry.position),
                 None => 0,
             };
-            return Ok(Some(Scan::batches(segment.file(path)?, from, segment.size)));
+            return Ok(Some(segment.batches(path, from)?));
         }
         Ok(None)
     }

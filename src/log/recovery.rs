@@ -61,13 +61,20 @@ pub(super) struct Loaded {
 
 /// Loads the partition in `dir`, and repairs what a crash has left.
 pub(super) fn load(dir: &Path, config: &LogConfig, options: LoadOptions) -> io::Result<Loaded> {
-    complete_interrupted_swaps(dir)?;
-    let (bases, mut snapshots) = list(dir)?;
+    let mut names = file_names(dir)?;
+    if complete_interrupted_swaps(dir, &names)? {
+        names = file_names(dir)?;
+    }
+    let Files { bases, mut snapshots, transaction_indexes } = sort_out(dir, names)?;
     let mut leader_epochs = LeaderEpochs::default();
     let mut epochs_known = true;
+    let mut epochs_on_disk = None;
     match fs::read_to_string(dir.join(LEADER_EPOCHS)) {
         Ok(text) => match LeaderEpochs::decode(&text) {
-            Ok(read) => leader_epochs = read,
+            Ok(read) => {
+                epochs_on_disk = Some(text);
+                leader_epochs = read;
+            }
             Err(reason) => {
                 warn!("{}: {LEADER_EPOCHS}: {reason}; reading the epochs from the log", dir.display());
                 epochs_known = false;
@@ -80,7 +87,7 @@ pub(super) fn load(dir: &Path, config: &LogConfig, options: LoadOptions) -> io::
     let mut segments = Vec::with_capacity(bases.len());
     let mut damaged = Vec::with_capacity(bases.len());
     for base in bases {
-        let (segment, unusable) = Segment::open(dir, base)?;
+        let (segment, unusable) = Segment::open(dir, base, transaction_indexes.contains(&base))?;
         if let Some(unusable) = &unusable {
             warn!("{}: segment {base}: {}; rebuilding its indexes", dir.display(), unusable.reason);
         }
@@ -89,7 +96,7 @@ pub(super) fn load(dir: &Path, config: &LogConfig, options: LoadOptions) -> io::
     }
     if !epochs_known {
         for segment in &segments {
-            let mut scan = Scan::headers(segment.file(dir)?, 0, segment.size);
+            let mut scan = segment.headers(dir, 0)?;
             while let Some(Ok(entry)) = scan.next()? {
                 assign_epoch(&mut leader_epochs, &entry);
             }
@@ -129,6 +136,14 @@ pub(super) fn load(dir: &Path, config: &LogConfig, options: LoadOptions) -> io::
     leader_epochs.truncate_from_end(log_end_offset);
     leader_epochs.truncate_from_start(log_start_offset);
     remove_stray_snapshots(dir, &segments, log_end_offset, &mut snapshots)?;
+    let changed = match epochs_on_disk {
+        Some(text) => text != leader_epochs.encode(),
+        None => leader_epochs.latest().is_some(),
+    };
+    if changed {
+        write_leader_epochs(dir, &leader_epochs)?;
+    }
+    segments.iter_mut().for_each(Segment::release);
     let recovery_point =
         if options.clean { log_end_offset } else { options.recovery_point.clamp(log_start_offset, log_end_offset) };
     Ok(Loaded { segments, log_start_offset, log_end_offset, recovery_point, producers, leader_epochs, snapshots })
@@ -234,7 +249,7 @@ impl Loading<'_> {
     fn replay(&mut self, segment: &mut Segment) -> io::Result<()> {
         let from = segment.offset_index.find(self.dir, self.producers.map_end_offset)?;
         let from = from.map_or(0, |entry| entry.position);
-        let mut scan = Scan::batches(segment.file(self.dir)?, from, segment.size);
+        let mut scan = segment.batches(self.dir, from)?;
         while let Some(entry) = scan.next_sound()? {
             if entry.last_offset >= self.producers.map_end_offset {
                 self.update_producers(&entry, scan.batch(&entry)?, None)?;
@@ -246,10 +261,13 @@ impl Loading<'_> {
     /// Checks every batch and builds the segment's indexes anew; cuts the file at the first bad byte if it may.
     /// Returns the offset after the last good batch.
     fn recover_segment(&mut self, segment: &mut Segment, may_cut: bool) -> io::Result<i64> {
-        info!("{}: recovering segment {}", self.dir.display(), segment.base_offset);
         segment.reset_indexes(self.dir)?;
         let size = segment.size;
-        let mut scan = Scan::batches(segment.file(self.dir)?, 0, size);
+        if size == 0 {
+            return Ok(segment.base_offset);
+        }
+        info!("{}: recovering segment {} of {size} bytes", self.dir.display(), segment.base_offset);
+        let mut scan = segment.batches(self.dir, 0)?;
         let mut next_offset = segment.base_offset;
         let mut position = 0;
         while let Some(Ok(entry)) = scan.next()? {
@@ -364,53 +382,58 @@ fn verify(entry: &Entry, bytes: &[u8], next_offset: i64) -> Result<(), batch::Er
     Ok(())
 }
 
+/// Not synced here: that happens before the recovery point passes what the entries speak of.
+pub(super) fn write_leader_epochs(dir: &Path, epochs: &LeaderEpochs) -> io::Result<()> {
+    super::checkpoints::replace(dir, LEADER_EPOCHS, epochs.encode().as_bytes(), false)
+}
+
 /// Writes a producer snapshot.
 pub(super) fn write_snapshot(dir: &Path, producers: &ProducerState, offset: i64, sync: bool) -> io::Result<()> {
     super::checkpoints::replace(dir, &file_name(offset, SNAPSHOT_SUFFIX), &producers.encode(), sync)
 }
 
-/// The base offsets of the segments in `dir` and the offsets of its snapshots; removes indexes without a log.
-fn list(dir: &Path) -> io::Result<(Vec<i64>, BTreeSet<i64>)> {
-    let mut bases = BTreeSet::new();
-    let mut snapshots = BTreeSet::new();
-    let mut indexes = Vec::new();
+fn file_names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if let Some(base) = offset_of(name, LOG_SUFFIX) {
-            bases.insert(base);
-        } else if let Some(offset) = offset_of(name, SNAPSHOT_SUFFIX) {
-            snapshots.insert(offset);
-        }
-        for suffix in [offset_index::SUFFIX, time_index::SUFFIX, transaction_index::SUFFIX] {
-            if let Some(base) = offset_of(name, suffix) {
-                indexes.push((base, name.to_owned()));
-            }
-        }
+        // What is no text is no file of Kafka's.
+        names.extend(entry?.file_name().into_string());
     }
-    for (base, name) in indexes {
-        if !bases.contains(&base) {
+    Ok(names)
+}
+
+struct Files {
+    /// The base offsets of the segments.
+    bases: BTreeSet<i64>,
+    /// The offsets of the producer snapshots.
+    snapshots: BTreeSet<i64>,
+    /// The segments that have an index of aborted transactions.
+    transaction_indexes: BTreeSet<i64>,
+}
+
+/// What the names in `dir` say; removes indexes without a log.
+fn sort_out(dir: &Path, names: Vec<String>) -> io::Result<Files> {
+    let offsets = |suffix: &str| names.iter().filter_map(|name| offset_of(name, suffix)).collect::<BTreeSet<i64>>();
+    let bases = offsets(LOG_SUFFIX);
+    let (snapshots, transaction_indexes) = (offsets(SNAPSHOT_SUFFIX), offsets(transaction_index::SUFFIX));
+    for suffix in [offset_index::SUFFIX, time_index::SUFFIX, transaction_index::SUFFIX] {
+        for name in names.iter().filter(|name| offset_of(name, suffix).is_some_and(|base| !bases.contains(&base))) {
             warn!("{}: removing {name}, an index without a log", dir.display());
             fs::remove_file(dir.join(name))?;
         }
     }
-    Ok((bases.into_iter().collect(), snapshots))
+    Ok(Files { bases, snapshots, transaction_indexes })
 }
 
-/// Drops what was half done and finishes what was done but for its names.
-fn complete_interrupted_swaps(dir: &Path) -> io::Result<()> {
-    let mut swaps = Vec::new();
-    let mut cleaned = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if name.ends_with(DELETED_SUFFIX) || name.ends_with(".tmp") {
-            fs::remove_file(dir.join(name))?;
-        } else if name.ends_with(CLEANED_SUFFIX) {
-            cleaned.push(name.to_owned());
-        } else if name.ends_with(SWAP_SUFFIX) {
-            swaps.push(name.to_owned());
-        }
+/// Drops what was half done and finishes what was done but for its names; true if the names are others now.
+fn complete_interrupted_swaps(dir: &Path, names: &[String]) -> io::Result<bool> {
+    let ending = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).cloned().collect::<Vec<String>>();
+    let (swaps, cleaned) = (ending(SWAP_SUFFIX), ending(CLEANED_SUFFIX));
+    let dropped = [ending(DELETED_SUFFIX), ending(".tmp")].concat();
+    for name in &dropped {
+        fs::remove_file(dir.join(name))?;
+    }
+    if swaps.is_empty() && cleaned.is_empty() {
+        return Ok(!dropped.is_empty());
     }
     let offset = |name: &str| name.split('.').next().and_then(|digits| digits.parse::<i64>().ok());
     // A swap at or after a file still being cleaned belongs to a split that was not finished.
@@ -421,7 +444,7 @@ fn complete_interrupted_swaps(dir: &Path) -> io::Result<()> {
         fs::remove_file(dir.join(name))?;
     }
     if swaps.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     // The finished swaps replace every segment between their first offset and their last.
     let (mut from, mut to) = (i64::MAX, i64::MIN);
@@ -436,9 +459,7 @@ fn complete_interrupted_swaps(dir: &Path) -> io::Result<()> {
         }
         (from, to) = (from.min(base), to.max(next));
     }
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
+    for name in names {
         let is_segment_file = [LOG_SUFFIX, offset_index::SUFFIX, time_index::SUFFIX, transaction_index::SUFFIX]
             .iter()
             .any(|suffix| offset_of(name, suffix).is_some_and(|base| (from..to).contains(&base)));
@@ -450,7 +471,8 @@ fn complete_interrupted_swaps(dir: &Path) -> io::Result<()> {
         info!("{}: completing the swap of {name}", dir.display());
         fs::rename(dir.join(&name), dir.join(name.trim_end_matches(SWAP_SUFFIX)))?;
     }
-    sync_dir(dir)
+    sync_dir(dir)?;
+    Ok(true)
 }
 
 /// Removes segments that recovery has found to be beyond the log's end.

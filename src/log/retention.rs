@@ -171,7 +171,6 @@ impl State {
         self.producers.forget_replicated(self.log_start_offset);
         if self.leader_epochs.truncate_from_start(self.log_start_offset) {
             self.write_leader_epochs()?;
-            self.dir_dirty = true;
         }
         Ok(())
     }

@@ -87,9 +87,9 @@ impl Segment {
         })
     }
 
-    /// Opens an existing segment. If its indexes cannot be used, they are replaced by empty ones, and why is said:
+    /// Opens an existing segment; `has_aborted`: there is an index of aborted transactions. If its indexes cannot be used, they are replaced by empty ones, and why is said:
     /// the segment must then be recovered.
-    pub fn open(dir: &Path, base_offset: i64) -> io::Result<(Segment, Option<IndexesUnusable>)> {
+    pub fn open(dir: &Path, base_offset: i64, has_aborted: bool) -> io::Result<(Segment, Option<IndexesUnusable>)> {
         let metadata = fs::metadata(dir.join(file_name(base_offset, LOG_SUFFIX)))?;
         let size = metadata.len();
         let created_ms = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64);
@@ -109,7 +109,9 @@ impl Segment {
                 TimeIndex::create(dir, base_offset)?
             }
         };
-        let transaction_index = match TransactionIndex::open(dir, base_offset)? {
+        let found =
+            if has_aborted { TransactionIndex::open(dir, base_offset)? } else { Some(TransactionIndex::default()) };
+        let transaction_index = match found {
             Some(index) => index,
             None => {
                 refuse("the transaction index is corrupt");
@@ -136,6 +138,23 @@ impl Segment {
     /// The `.log`, open.
     pub fn file(&self, dir: &Path) -> io::Result<Arc<File>> {
         self.file.get(|| dir.join(file_name(self.base_offset, LOG_SUFFIX)))
+    }
+
+    /// A walk over the headers of the batches from a position on.
+    pub fn headers(&self, dir: &Path, from: u64) -> io::Result<Scan> {
+        Ok(Scan::headers(self.file(dir)?, from, self.size))
+    }
+
+    /// A walk over the batches from a position on.
+    pub fn batches(&self, dir: &Path, from: u64) -> io::Result<Scan> {
+        Ok(Scan::batches(self.file(dir)?, from, self.size))
+    }
+
+    /// Lets go of the files; they are opened again when they are wanted.
+    pub fn release(&mut self) {
+        self.file.close();
+        self.offset_index.release();
+        self.time_index.release();
     }
 
     /// Writes whole batches, stamped and in order, at the end; `batches` describes each of them.
@@ -204,9 +223,12 @@ impl Segment {
 
     /// The offset after the last record. Reads headers from the last index entry on.
     pub fn read_next_offset(&mut self, dir: &Path) -> io::Result<i64> {
+        if self.size == 0 {
+            return Ok(self.base_offset);
+        }
         let from = self.offset_index.last(dir)?.map_or(0, |last| last.position);
         let mut next = self.base_offset;
-        let mut scan = Scan::headers(self.file(dir)?, from, self.size);
+        let mut scan = self.headers(dir, from)?;
         while let Some(entry) = scan.next_sound()? {
             next = entry.last_offset + 1;
         }
@@ -219,10 +241,15 @@ impl Segment {
         if let Some(known) = self.max_timestamp {
             return Ok(known);
         }
+        if self.size == 0 {
+            let none = TimestampOffset { timestamp: -1, offset: self.base_offset };
+            self.max_timestamp = Some(none);
+            return Ok(none);
+        }
         let mut max = self.time_index.last(dir)?.unwrap_or(TimestampOffset { timestamp: -1, offset: self.base_offset });
         // The last entry may be older than the last batches, if the segment was not closed in order.
         let from = self.offset_index.find(dir, max.offset)?.map_or(0, |entry| entry.position);
-        let mut scan = Scan::headers(self.file(dir)?, from, self.size);
+        let mut scan = self.headers(dir, from)?;
         while let Some(entry) = scan.next_sound()? {
             if entry.max_timestamp > max.timestamp {
                 max = TimestampOffset { timestamp: entry.max_timestamp, offset: entry.last_offset };
@@ -237,7 +264,7 @@ impl Segment {
         if let Some(known) = self.first_timestamp {
             return Ok(known);
         }
-        let first = Scan::headers(self.file(dir)?, 0, self.size).next_sound()?;
+        let first = self.headers(dir, 0)?.next_sound()?;
         let timestamp = first.map_or(-1, |entry| entry.max_timestamp);
         self.first_timestamp = Some(timestamp);
         Ok(timestamp)
@@ -280,7 +307,7 @@ impl Segment {
     /// Cuts the segment so that no record at `offset` or later is left.
     pub fn truncate(&mut self, dir: &Path, offset: i64) -> io::Result<()> {
         let from = self.offset_index.find(dir, offset)?.map_or(0, |entry| entry.position);
-        let mut scan = Scan::headers(self.file(dir)?, from, self.size);
+        let mut scan = self.headers(dir, from)?;
         let mut position = self.size;
         while let Some(entry) = scan.next_sound()? {
             if entry.last_offset >= offset {

@@ -87,6 +87,11 @@ impl TimeIndex {
         self.file.sync(dir)
     }
 
+    /// Lets go of the file.
+    pub fn release(&mut self) {
+        self.file.release();
+    }
+
     pub fn close(&mut self, dir: &Path) -> io::Result<()> {
         self.file.close(dir)
     }
