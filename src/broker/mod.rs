@@ -10,6 +10,7 @@ mod error;
 mod groups;
 mod internal_topic;
 mod isr;
+mod log_dirs;
 mod registration;
 mod registry_offsets;
 mod scram;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::BrokerConfig;
@@ -69,6 +70,10 @@ pub struct Broker {
     pub(crate) controller: Controller,
     pub(crate) producer_ids: ProducerIds,
     fetch_sessions: Mutex<FetchSessions>,
+    /// Wakes who moves partitions from one log dir to another.
+    moves: Notify,
+    /// Why the broker cannot go on.
+    failed: watch::Sender<Option<String>>,
     started: Instant,
     running: Mutex<Running>,
 }
@@ -103,6 +108,15 @@ impl Broker {
     /// The addresses that the listeners are bound to, by name, in the order of the configuration.
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
         self.running.lock().addresses.clone()
+    }
+
+    /// Waits until the broker cannot go on, all log dirs having failed, and says why; until then it never ends.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Where the embedded registry listens; None with `zookeeper.connect`.

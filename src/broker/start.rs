@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::topic_configs::TopicConfigs;
 use super::{Broker, Error, FetchSessions, Requests, Running, groups, internal_topic, transactions, wall_ms};
@@ -28,7 +28,8 @@ use crate::wire::Uuid;
 /// How long a start waits for the controller. When another broker is the controller, and has died, its session has to
 /// end first: 18 s by default.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often flushes that are due, and files that are deleted, are looked for.
+/// How often flushes that are due (unless `log.flush.scheduler.interval.ms` is shorter), and files that are deleted,
+/// are looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 impl Broker {
@@ -93,6 +94,8 @@ impl Broker {
             controller,
             producer_ids,
             fetch_sessions: Mutex::new(FetchSessions::new(slots)),
+            moves: Notify::new(),
+            failed: watch::Sender::new(None),
             started,
             running: Mutex::new(Running {
                 addresses,
@@ -150,23 +153,21 @@ impl Broker {
             let logs = self.logs.clone();
             move || job(&logs)
         };
+        let flushes = ms(config.log_flush_scheduler_interval_ms).min(HOUSEKEEPING);
         let mut tasks = vec![
             tokio::spawn(self.groups.clone().run()),
             tokio::spawn(self.transactions.clone().run()),
             tokio::spawn(super::isr::send_proposals(self.clone(), proposals)),
             tokio::spawn(super::config_changes::follow(self.clone())),
-            every(
-                HOUSEKEEPING,
-                HOUSEKEEPING,
-                logs(|logs| {
-                    logs.flush_logs(wall_ms());
-                    logs.delete_expired_files(wall_ms());
-                }),
-            ),
+            tokio::spawn(super::log_dirs::follow_failures(self.clone())),
+            tokio::spawn(super::log_dirs::follow_moves(self.clone())),
+            every(HOUSEKEEPING, HOUSEKEEPING, logs(|logs| logs.delete_expired_files(wall_ms()))),
+            every(flushes, flushes, logs(|logs| logs.flush_logs(wall_ms()))),
         ];
         let high_watermarks_ms = config.replica_high_watermark_checkpoint_interval_ms;
         let recovery_points_ms = i64::from(config.log_flush_offset_checkpoint_interval_ms);
         let log_starts_ms = i64::from(config.log_flush_start_offset_checkpoint_interval_ms);
+        let producers_ms = i64::from(config.producer_id_expiration_check_interval_ms);
         let retention_ms = config.log_retention_check_interval_ms;
         let timed = [
             Timed {
@@ -185,6 +186,7 @@ impl Broker {
                 period_ms: retention_ms,
                 job: |logs| logs.run_retention(wall_ms()),
             },
+            Timed { first_ms: producers_ms, period_ms: producers_ms, job: |logs| logs.expire_producers(wall_ms()) },
         ];
         for Timed { first_ms, period_ms, job } in timed {
             tasks.push(every(ms(first_ms), ms(period_ms), logs(job)));

@@ -41,7 +41,7 @@ impl TopicConfigs {
             // Somebody else wrote it; the topic is served all the same.
             tracing::warn!(topic, %error, "a value of the topic is ignored");
         }
-        log_config(&config)
+        log_config(&config, broker)
     }
 
     /// Reads all topics' values, at the start.
@@ -102,7 +102,7 @@ impl Broker {
 }
 
 /// The part of a topic's configuration that its logs need.
-fn log_config(topic: &TopicConfig) -> LogConfig {
+fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
     LogConfig {
         segment_bytes: topic.segment_bytes.max(0) as u32,
         segment_ms: topic.segment_ms,
@@ -131,6 +131,7 @@ fn log_config(topic: &TopicConfig) -> LogConfig {
         min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
         unclean_leader_election_enable: topic.unclean_leader_election_enable,
         message_downconversion_enable: topic.message_downconversion_enable,
+        producer_id_expiration_ms: broker.producer_id_expiration_ms.into(),
     }
 }
 

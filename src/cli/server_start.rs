@@ -257,7 +257,11 @@ async fn run_broker(server: &mut Server, start: Start) -> ExitCode {
     }
     server.ready();
 
-    let ended = termination.await;
+    let ended = tokio::select! {
+        ended = &mut termination => ended,
+        // Nothing can be brought in order any more, and who leads here is to be replaced soon.
+        reason = broker.failure() => return fatal(server, &reason),
+    };
     tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={id}] shutting down");
     broker.shutdown().await;
     if let Some(file) = &ready_file {

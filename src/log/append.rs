@@ -235,7 +235,7 @@ impl Log {
                 };
                 let at = state.segment_of(txn.last_offset);
                 let State { segments, path, .. } = state;
-                segments[at].push_aborted(path, aborted).map_err(|error| self.failed(error))?;
+                segments[at].push_aborted(path, aborted).map_err(|error| self.broken(error))?;
             }
             state.producers.complete(&txn);
         }

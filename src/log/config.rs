@@ -39,6 +39,8 @@ pub struct LogConfig {
     pub min_cleanable_dirty_ratio: f64,
     pub unclean_leader_election_enable: bool,
     pub message_downconversion_enable: bool,
+    /// `producer.id.expiration.ms`, which is the broker's: how long a silent producer is remembered.
+    pub producer_id_expiration_ms: i64,
 }
 
 /// `cleanup.policy`: a set of two.
@@ -81,6 +83,7 @@ impl Default for LogConfig {
             min_cleanable_dirty_ratio: 0.5,
             unclean_leader_election_enable: false,
             message_downconversion_enable: true,
+            producer_id_expiration_ms: 24 * 60 * 60 * 1000,
         }
     }
 }

@@ -51,6 +51,12 @@ pub enum Error {
     /// The disk said no; the log dir is offline from now on. Kafka: KAFKA_STORAGE_ERROR.
     #[error("log directory {}: {source}", dir.display())]
     Storage { dir: PathBuf, source: io::Error },
+    /// Nobody has configured such a log dir. Kafka: LOG_DIR_NOT_FOUND.
+    #[error("Log dir {} is not found in the config.", .0.display())]
+    LogDirNotFound(PathBuf),
+    /// Of a partition that is to move. Kafka: INVALID_TOPIC_EXCEPTION.
+    #[error("The topic name is too long.")]
+    NameTooLong,
     #[error(
         "Failed to acquire lock on file .lock in {}. A Kafka instance in another process or thread is using this \
          directory.",
@@ -74,6 +80,11 @@ pub enum Error {
         "Tried to assign topic ID {given} to log for topic partition {name}, but log already contained topic ID {stored}"
     )]
     InconsistentTopicId { name: String, given: String, stored: String },
+}
+
+/// The process has no more of something just now; the disk is fine.
+pub(super) fn is_transient(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
 }
 
 impl Error {

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::error::is_transient;
 use super::open_files::LazyFile;
 use super::segment::file_name;
 
@@ -69,7 +70,14 @@ impl<const N: usize> IndexFile<N> {
 
     pub fn push(&mut self, dir: &Path, entry: [u8; N]) -> io::Result<()> {
         self.pending.push(entry);
-        if self.pending.len() >= PENDING { self.write_pending(dir) } else { Ok(()) }
+        if self.pending.len() < PENDING {
+            return Ok(());
+        }
+        match self.write_pending(dir) {
+            // They stay in memory, and go with the next.
+            Err(error) if is_transient(&error) => Ok(()),
+            written => written,
+        }
     }
 
     /// Writes what is only in memory yet.

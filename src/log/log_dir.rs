@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::error;
 
 use super::checkpoints;
@@ -26,14 +27,18 @@ pub struct LogDir {
     path: PathBuf,
     offline: AtomicBool,
     lock: Mutex<Option<File>>,
+    failures: Failures,
 }
+
+/// Counts the dirs that fail, for those who must do something about it.
+pub(super) type Failures = watch::Sender<usize>;
 
 impl LogDir {
     /// Creates the folder if need be, and locks it.
     ///
     /// # Errors
     /// `Locked` if another broker, ours or Apache's, has it; `Storage`.
-    pub fn lock(path: &Path) -> Result<LogDir, Error> {
+    pub(super) fn lock(path: &Path, failures: &Failures) -> Result<LogDir, Error> {
         let storage = |error| Error::storage(path, error);
         fs::create_dir_all(path).map_err(storage)?;
         let lock_path = path.join(LOCK);
@@ -59,13 +64,38 @@ impl LogDir {
                     path: path.to_owned(),
                     offline: AtomicBool::new(false),
                     lock: Mutex::new(Some(file)),
+                    failures: failures.clone(),
                 });
             }
         }
     }
 
+    /// A dir that could not even be locked.
+    pub(super) fn failed(path: &Path, failures: &Failures) -> LogDir {
+        LogDir {
+            path: path.to_owned(),
+            offline: AtomicBool::new(true),
+            lock: Mutex::default(),
+            failures: failures.clone(),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As Kafka's protocol names it.
+    pub fn absolute_path(&self) -> PathBuf {
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
+    /// Bytes that the dir's file system has, and those that are left to us.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn capacity(&self) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::statvfs(&self.path)?;
+        Ok((stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
     /// Whether a disk error has taken the dir out of service.
@@ -77,6 +107,7 @@ impl LogDir {
     pub(super) fn fail(&self, reason: &io::Error) {
         if !self.offline.swap(true, Ordering::AcqRel) {
             error!("Stopping serving logs in dir {}: {reason}", self.path.display());
+            self.failures.send_modify(|failures| *failures += 1);
         }
     }
 

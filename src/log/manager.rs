@@ -4,6 +4,8 @@
 //!
 //! Source: `LogManager`.
 
+mod moves;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -18,11 +20,14 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 use tracing::{error, info, warn};
 
+use tokio::sync::watch;
+
+pub use self::moves::{DirContents, LogSize};
 use super::Log;
 use super::checkpoints::{self, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS};
 use super::config::LogConfig;
 use super::error::Error;
-use super::log_dir::{self, LogDir, MetaProperties};
+use super::log_dir::{self, Failures, LogDir, MetaProperties};
 use super::recovery::LoadOptions;
 use crate::wire::{TopicPartition, Uuid};
 
@@ -33,6 +38,8 @@ const STRAY_SUFFIX: &str = "-stray";
 const CREATING_THREADS: usize = 16;
 /// How often a long start says how far it has come.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// A dot and a number in hexadecimal, between a partition's name and a suffix.
+const UNIQUE_LEN: usize = 33;
 /// What a file's name may have in bytes.
 const NAME_MAX: usize = 255;
 
@@ -57,12 +64,18 @@ pub struct NewLog {
     pub partition: TopicPartition,
     pub topic_id: Uuid,
     pub config: LogConfig,
+    /// The partition has never been on this broker. Otherwise it may be in a log dir that has failed, and is not made
+    /// anew while there is one.
+    pub is_new: bool,
 }
 
 /// All logs of a broker.
 pub struct LogManager {
     dirs: Vec<Arc<LogDir>>,
     logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// Those that move to another log dir: what they have there so far.
+    futures: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    failures: Failures,
     /// Orders creation and deletion.
     changes: Mutex<Changes>,
     /// Held while a checkpoint is written: two writers of one would take each other's temporary file away. False once
@@ -76,6 +89,8 @@ struct Changes {
     doomed: Vec<(i64, PathBuf)>,
     /// Partitions deleted since the checkpoints were written: their offsets are still in there.
     stale: HashSet<TopicPartition>,
+    /// Where partitions that are not here yet shall be made.
+    preferred: HashMap<TopicPartition, Arc<LogDir>>,
 }
 
 impl LogManager {
@@ -85,34 +100,44 @@ impl LogManager {
     /// # Errors
     /// `Locked`, `InconsistentBrokerId`, `InconsistentClusterId`, `Malformed`; `Storage` if no dir is left.
     pub fn open(options: LogManagerOptions<'_>) -> Result<LogManager, Error> {
+        let failures = Failures::default();
         let mut dirs = Vec::new();
         let mut failure = None;
         for path in &options.dirs {
-            match LogDir::lock(path) {
+            match LogDir::lock(path, &failures) {
                 Ok(dir) => dirs.push(Arc::new(dir)),
                 Err(reason @ Error::Storage { .. }) => {
                     error!("{reason}");
                     failure = Some(reason);
+                    dirs.push(Arc::new(LogDir::failed(path, &failures)));
                 }
                 Err(other) => return Err(other),
             }
         }
-        for dir in &dirs {
-            claim(dir, &options)?;
-        }
-        let manager =
-            LogManager { dirs, logs: RwLock::default(), changes: Mutex::default(), may_checkpoint: Mutex::new(true) };
-        for dir in &manager.dirs {
-            if let Err(reason) = manager.load_dir(dir, &options) {
-                match reason {
-                    Error::Storage { source, .. } => {
-                        dir.fail(&source);
-                        failure = Some(Error::storage(dir.path(), source));
-                    }
-                    other => return Err(other),
-                }
+        let manager = LogManager {
+            dirs,
+            logs: RwLock::default(),
+            futures: RwLock::default(),
+            failures,
+            changes: Mutex::default(),
+            may_checkpoint: Mutex::new(true),
+        };
+        let mut survived = |dir: &LogDir, result| match result {
+            Err(Error::Storage { source, .. }) => {
+                dir.fail(&source);
+                failure = Some(Error::storage(dir.path(), source));
+                Ok(())
             }
+            other => other,
+        };
+        // Whose they are is looked at in all of them before anything is changed in one.
+        for dir in manager.online_dirs() {
+            survived(dir, claim(dir, &options))?;
         }
+        for dir in manager.online_dirs() {
+            survived(dir, manager.load_dir(dir, &options))?;
+        }
+        manager.logs.write().retain(|_, log| !log.is_offline());
         if manager.online_dirs().next().is_none() {
             let none = || Error::storage("", io::Error::other("no log directory is configured"));
             return Err(failure.unwrap_or_else(none));
@@ -123,6 +148,16 @@ impl LogManager {
     /// The log dirs, failed ones too.
     pub fn dirs(&self) -> &[Arc<LogDir>] {
         &self.dirs
+    }
+
+    /// Counts the log dirs that have failed. Changes once for each.
+    pub fn failures(&self) -> watch::Receiver<usize> {
+        self.failures.subscribe()
+    }
+
+    /// Whether no log dir works any more.
+    pub fn have_all_failed(&self) -> bool {
+        self.online_dirs().next().is_none()
     }
 
     fn online_dirs(&self) -> impl Iterator<Item = &Arc<LogDir>> {
@@ -152,10 +187,13 @@ impl LogManager {
             let Some(name) = name.to_str() else { continue };
             if name.ends_with(DELETE_SUFFIX) {
                 self.changes.lock().doomed.push((options.now_ms, entry.path()));
-            } else if name.ends_with(FUTURE_SUFFIX) || name.ends_with(STRAY_SUFFIX) {
+            } else if name.ends_with(STRAY_SUFFIX) {
                 warn!("leaving {} alone", entry.path().display());
+            } else if let Some(name) = name.strip_suffix(FUTURE_SUFFIX) {
+                let partition = name.rsplit_once('.').and_then(|(partition, _)| parse_folder(partition));
+                folders.extend(partition.map(|partition| (partition, entry.path(), true)));
             } else if let Some(partition) = parse_folder(name) {
-                folders.push((partition, entry.path()));
+                folders.push((partition, entry.path(), false));
             }
         }
         if !clean && !folders.is_empty() {
@@ -168,20 +206,24 @@ impl LogManager {
         let started = Instant::now();
         let said = Mutex::new(started);
         let load_next = || -> Result<(), Error> {
-            while let Some((partition, path)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some((partition, path, is_future)) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // The checkpoints speak of the current log alone.
+                let checkpointed =
+                    |offsets: &BTreeMap<TopicPartition, i64>| offsets.get(partition).copied().filter(|_| !is_future);
                 let load = LoadOptions {
-                    clean,
-                    recovery_point: recovery_points.get(partition).copied().unwrap_or(0),
-                    log_start_offset: log_start_offsets.get(partition).copied().unwrap_or(0),
+                    clean: clean && !is_future,
+                    recovery_point: checkpointed(&recovery_points).unwrap_or(0),
+                    log_start_offset: checkpointed(&log_start_offsets).unwrap_or(0),
                     now_ms: options.now_ms,
                 };
                 let config = (options.config_of)(&partition.topic);
-                let high_watermark = high_watermarks.get(partition).copied();
+                let high_watermark = checkpointed(&high_watermarks);
                 let log = Log::open(Arc::clone(dir), path.clone(), partition.clone(), config, load, high_watermark)?;
-                let duplicate = self.logs.write().insert(partition.clone(), Arc::new(log));
+                let logs = if *is_future { &self.futures } else { &self.logs };
+                let log = Arc::new(log);
+                let duplicate = logs.write().insert(partition.clone(), log.clone());
                 if let Some(other) = duplicate {
-                    let reason = format!("the partition is also in {}", other.log_dir().path().display());
-                    return Err(Error::Malformed { path: path.clone(), reason });
+                    self.settle(logs, log, other, options.now_ms)?;
                 }
                 let done = loaded.fetch_add(1, Ordering::Relaxed) + 1;
                 let mut said = said.lock();
@@ -206,6 +248,26 @@ impl LogManager {
         })
     }
 
+    /// A partition is in two log dirs: a move was cut short between its last two steps, or one of the dirs was away
+    /// then. The one that knows more is the one that went on.
+    fn settle(
+        &self,
+        logs: &RwLock<HashMap<TopicPartition, Arc<Log>>>,
+        one: Arc<Log>,
+        other: Arc<Log>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let age = |log: &Log| (log.latest_epoch(), log.log_end_offset());
+        let (kept, gone) = if age(&other) > age(&one) { (other, one) } else { (one, other) };
+        let partition = kept.topic_partition();
+        let [here, there] = [&kept, &gone].map(|log| log.log_dir().path().display().to_string());
+        warn!("{partition} is in {here} and in {there}: going on with the former, deleting the latter");
+        let path = gone.rename_folder(&deleted_name(partition))?;
+        self.changes.lock().doomed.push((now_ms.saturating_add(gone.config().file_delete_delay_ms), path));
+        logs.write().insert(partition.clone(), kept.clone());
+        Ok(())
+    }
+
     /// The partition's log, if there is one here and its log dir works.
     pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
         self.logs.read().get(partition).cloned()
@@ -228,7 +290,7 @@ impl LogManager {
         config: LogConfig,
         now_ms: i64,
     ) -> Result<Arc<Log>, Error> {
-        let wanted = NewLog { partition: TopicPartition::new(topic, partition), topic_id, config };
+        let wanted = NewLog { partition: TopicPartition::new(topic, partition), topic_id, config, is_new: true };
         let mut created = self.create_logs(vec![wanted], now_ms);
         created.pop().unwrap_or_else(|| Err(no_log_dir()))
     }
@@ -246,7 +308,14 @@ impl LogManager {
         let names: Vec<(TopicPartition, Uuid)> =
             wanted.iter().map(|new| (new.partition.clone(), new.topic_id)).collect();
         let mut failed: HashMap<TopicPartition, Error> = HashMap::new();
-        for (partition, made) in self.make_logs(self.in_log_dirs(wanted), now_ms) {
+        let mut may_be_made = wanted;
+        if let Some(dir) = self.dirs.iter().find(|dir| dir.is_offline()) {
+            // What is not new may be there, and must not begin anew here.
+            let (new, lost): (Vec<NewLog>, _) = may_be_made.into_iter().partition(|new| new.is_new);
+            failed.extend(lost.into_iter().map(|lost| (lost.partition, offline(dir.path()))));
+            may_be_made = new;
+        }
+        for (partition, made) in self.make_logs(self.in_log_dirs(may_be_made, &mut changes), now_ms) {
             match made {
                 Ok(log) => drop(self.logs.write().insert(partition, log)),
                 Err(error) => drop(failed.insert(partition, error)),
@@ -260,7 +329,7 @@ impl LogManager {
     }
 
     /// The logs that are not there yet, each once, with the log dir that takes it.
-    fn in_log_dirs(&self, wanted: Vec<NewLog>) -> Vec<(NewLog, Arc<LogDir>)> {
+    fn in_log_dirs(&self, wanted: Vec<NewLog>, changes: &mut Changes) -> Vec<(NewLog, Arc<LogDir>)> {
         let logs = self.logs.read();
         let mut counts: HashMap<PathBuf, usize> = HashMap::new();
         for log in logs.values() {
@@ -273,6 +342,8 @@ impl LogManager {
                 break;
             };
             if !logs.contains_key(&new.partition) && taken.insert(new.partition.clone()) {
+                let preferred = changes.preferred.remove(&new.partition).filter(|dir| !dir.is_offline());
+                let dir = preferred.as_ref().unwrap_or(dir);
                 *counts.entry(dir.path().to_owned()).or_default() += 1;
                 placed.push((new, dir.clone()));
             }
@@ -285,7 +356,10 @@ impl LogManager {
         mut placed: Vec<(NewLog, Arc<LogDir>)>,
         now_ms: i64,
     ) -> Vec<(TopicPartition, Result<Arc<Log>, Error>)> {
-        let make = |(new, dir): (NewLog, Arc<LogDir>)| (new.partition.clone(), make_log(new, &dir, now_ms));
+        let make = |(new, dir): (NewLog, Arc<LogDir>)| {
+            let path = dir.path().join(new.partition.to_string());
+            (new.partition.clone(), make_log(new, &dir, path, now_ms))
+        };
         if placed.len() <= 1 {
             return placed.pop().map(make).into_iter().collect();
         }
@@ -315,6 +389,8 @@ impl LogManager {
         let mut changes = self.changes.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
         changes.stale.insert(partition.clone());
+        changes.preferred.remove(partition);
+        self.drop_future(partition, &mut changes, now_ms)?;
         let path = log.rename_folder(&deleted_name(partition))?;
         info!("Log for partition {partition} is renamed to {} and is scheduled for deletion", path.display());
         let at_ms = now_ms.saturating_add(log.config().file_delete_delay_ms);
@@ -351,12 +427,14 @@ impl LogManager {
         self.write_checkpoint(LOG_START_OFFSETS, Log::checkpointed_log_start_offset);
     }
 
-    /// Every `log.retention.check.interval.ms`: deletes segments past retention, forgets silent producers.
+    /// Every `log.retention.check.interval.ms`: deletes segments past retention.
     pub fn run_retention(&self, now_ms: i64) {
-        self.for_each_log("retention", |log| {
-            log.expire_producers(now_ms);
-            log.delete_old_segments(now_ms).map(drop)
-        });
+        self.for_each_log("retention", |log| log.delete_old_segments(now_ms).map(drop));
+    }
+
+    /// Every `producer.id.expiration.check.interval.ms`: forgets silent producers.
+    pub fn expire_producers(&self, now_ms: i64) {
+        self.all_logs().iter().for_each(|log| log.expire_producers(now_ms));
     }
 
     /// Removes for good what was deleted long enough ago: segments and whole partitions.
@@ -406,11 +484,14 @@ impl LogManager {
         if !*may_checkpoint {
             return;
         }
-        let mut by_dir: HashMap<&Path, BTreeMap<TopicPartition, i64>> = HashMap::new();
+        let mut by_dir: HashMap<PathBuf, BTreeMap<TopicPartition, i64>> = HashMap::new();
         let logs = self.all_logs();
         for log in &logs {
             if let Some(offset) = offset_of(log) {
-                by_dir.entry(log.log_dir().path()).or_default().insert(log.topic_partition().clone(), offset);
+                by_dir
+                    .entry(log.log_dir().path().to_owned())
+                    .or_default()
+                    .insert(log.topic_partition().clone(), offset);
             }
         }
         for dir in self.online_dirs() {
@@ -423,8 +504,9 @@ impl LogManager {
 
     /// Does something with every log of a working dir; a failure takes the dir offline, and is logged.
     fn for_each_log(&self, what: &str, act: impl Fn(&Log) -> Result<(), Error>) {
-        for log in self.all_logs() {
-            if log.log_dir().is_offline() {
+        let futures: Vec<Arc<Log>> = self.futures.read().values().cloned().collect();
+        for log in self.all_logs().into_iter().chain(futures) {
+            if log.is_offline() {
                 continue;
             }
             if let Err(reason) = act(&log) {
@@ -458,20 +540,23 @@ fn parse_folder(name: &str) -> Option<TopicPartition> {
     (!topic.is_empty()).then(|| TopicPartition::new(topic, partition))
 }
 
+/// A number nobody has used, behind a dot: names of two deleted namesakes must differ.
+fn unique() -> String {
+    let random = |salt: u8| RandomState::new().hash_one(salt);
+    format!(".{:016x}{:016x}", random(0), random(1))
+}
+
 /// The name that a deleted partition's folder gets; the topic is cut where it would be too long.
 fn deleted_name(partition: &TopicPartition) -> String {
-    // A number nobody has used: names of two deleted namesakes must differ.
-    let random = |salt: u8| RandomState::new().hash_one(salt);
-    let suffix = format!(".{:016x}{:016x}{DELETE_SUFFIX}", random(0), random(1));
+    let suffix = format!("{}{DELETE_SUFFIX}", unique());
     let name = partition.to_string();
     let keep = name.len().min(NAME_MAX - suffix.len());
     format!("{}{suffix}", &name[..keep])
 }
 
 /// The folder with the topic's id, and the empty log in it.
-fn make_log(new: NewLog, dir: &Arc<LogDir>, now_ms: i64) -> Result<Arc<Log>, Error> {
-    let NewLog { partition, topic_id, config } = new;
-    let path = dir.path().join(partition.to_string());
+fn make_log(new: NewLog, dir: &Arc<LogDir>, path: PathBuf, now_ms: i64) -> Result<Arc<Log>, Error> {
+    let NewLog { partition, topic_id, config, .. } = new;
     let made = fs::create_dir_all(&path).and_then(|()| match topic_id.is_zero() {
         true => Ok(()),
         false => log_dir::write_partition_metadata(&path, topic_id),
@@ -482,6 +567,10 @@ fn make_log(new: NewLog, dir: &Arc<LogDir>, now_ms: i64) -> Result<Arc<Log>, Err
     }
     let load = LoadOptions { clean: true, recovery_point: 0, log_start_offset: 0, now_ms };
     Ok(Arc::new(Log::open(Arc::clone(dir), path, partition, config, load, None)?))
+}
+
+fn offline(dir: &Path) -> Error {
+    Error::storage(dir, io::Error::other("the log directory is offline"))
 }
 
 fn no_log_dir() -> Error {

@@ -22,6 +22,7 @@ mod index_file;
 mod leader_epochs;
 mod log_dir;
 mod manager;
+mod moves;
 mod offset_index;
 mod open_files;
 mod producer_state;
@@ -51,7 +52,7 @@ pub use config::{CleanupPolicy, LogConfig};
 pub use error::{Error, RecordError};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
 pub use log_dir::{LogDir, MetaProperties};
-pub use manager::{LogManager, LogManagerOptions, NewLog};
+pub use manager::{DirContents, LogManager, LogManagerOptions, LogSize, NewLog};
 pub use producer_state::{AppendOrigin, BatchMetadata, ProducerEntry, RecentBatches};
 pub use read::{FileRange, FoundOffset, ReadInfo, UpperBound};
 pub use transaction_index::AbortedTxn;
@@ -68,7 +69,8 @@ use tail::Tail;
 /// across an fsync. Offsets can be asked without it.
 pub struct Log {
     topic_partition: TopicPartition,
-    log_dir: Arc<LogDir>,
+    /// Changes when the partition moves from one to another.
+    log_dir: RwLock<Arc<LogDir>>,
     config: RwLock<Arc<LogConfig>>,
     state: Mutex<State>,
     log_start_offset: AtomicI64,
@@ -77,6 +79,10 @@ pub struct Log {
     last_stable_offset: AtomicI64,
     /// Set when a segment was rolled: what lies before it wants an fsync soon.
     rolled: AtomicBool,
+    /// Held while the disk works, so that those who want a sync meanwhile share the next.
+    flushing: Mutex<()>,
+    /// The folder was deleted or the broker stops: whoever still holds the log must not write. Set under the inner lock.
+    closed: AtomicBool,
 }
 
 struct State {
@@ -105,8 +111,6 @@ struct State {
     deleted: Vec<(i64, Vec<PathBuf>)>,
     /// Names in the folder have changed since it was last synced.
     dir_dirty: bool,
-    /// The folder was deleted: whoever still holds the log must not write.
-    closed: bool,
 }
 
 impl Log {
@@ -142,17 +146,18 @@ impl Log {
             truncations: 0,
             deleted: Vec::new(),
             dir_dirty: false,
-            closed: false,
         };
         let log = Log {
             topic_partition,
-            log_dir,
+            log_dir: RwLock::new(log_dir),
             config: RwLock::new(Arc::new(config)),
             log_start_offset: AtomicI64::new(state.log_start_offset),
             log_end_offset: AtomicI64::new(state.log_end_offset),
             high_watermark: AtomicI64::new(state.high_watermark),
             last_stable_offset: AtomicI64::new(state.last_stable_offset()),
             rolled: AtomicBool::new(state.segments.len() > 1),
+            flushing: Mutex::default(),
+            closed: AtomicBool::new(false),
             state: Mutex::new(state),
         };
         log.log_end_changed(&mut log.state.lock());
@@ -164,8 +169,13 @@ impl Log {
     }
 
     /// The log dir that the partition lies in.
-    pub fn log_dir(&self) -> &Arc<LogDir> {
-        &self.log_dir
+    pub fn log_dir(&self) -> Arc<LogDir> {
+        Arc::clone(&self.log_dir.read())
+    }
+
+    /// Whether the log dir has failed.
+    pub fn is_offline(&self) -> bool {
+        self.log_dir.read().is_offline()
     }
 
     /// The topic's id as `partition.metadata` has it; zero if there is none yet.
@@ -182,6 +192,7 @@ impl Log {
         if state.topic_id == topic_id || topic_id.is_zero() {
             return Ok(());
         }
+        self.check_online(&state)?;
         if !state.topic_id.is_zero() {
             return Err(Error::InconsistentTopicId {
                 name: self.topic_partition.to_string(),
@@ -248,9 +259,10 @@ impl Log {
         self.state.lock().producers.entries().cloned().collect()
     }
 
-    /// Forgets producers that have been silent for a day.
+    /// Forgets producers that have been silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&self, now_ms: i64) {
-        self.state.lock().producers.expire(now_ms, producer_state::PRODUCER_ID_EXPIRATION_MS);
+        let expiration_ms = self.config.read().producer_id_expiration_ms;
+        self.state.lock().producers.expire(now_ms, expiration_ms);
     }
 
     /// A copy of the reigns of the partition's leaders.
@@ -329,15 +341,19 @@ impl Log {
         self.state.lock().recovery_point
     }
 
-    /// Syncs the segments that hold `[recovery point, offset)`. The lock is not held while the disk works.
+    /// Syncs the segments that hold `[recovery point, offset)`. The lock is not held while the disk works; who comes
+    /// meanwhile waits, and finds that the next one's sync was his too.
     fn flush_to(&self, offset: i64, now_ms: i64) -> Result<(), Error> {
+        let _flushing = self.flushing.lock();
         let result = (|| {
-            let (files, path, sync_dir) = {
+            let (files, path, sync_dir, changes, end) = {
                 let mut state = self.state.lock();
-                if offset <= state.recovery_point || state.closed {
+                if offset <= state.recovery_point || self.is_closed() {
                     return Ok(());
                 }
                 let state = &mut *state;
+                // What has come since belongs to those who wait.
+                let offset = if offset > state.active_base() { state.log_end_offset } else { offset };
                 let from = state.recovery_point;
                 let first = state.segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
                 let mut files = Vec::new();
@@ -346,7 +362,8 @@ impl Log {
                     segment.sync_indexes(&state.path)?;
                     files.push(segment.file(&state.path)?);
                 }
-                (files, state.path.clone(), std::mem::take(&mut state.dir_dirty))
+                let sync_dir = std::mem::take(&mut state.dir_dirty);
+                (files, state.path.clone(), sync_dir, state.truncations, offset)
             };
             for file in files {
                 file.sync_data()?;
@@ -356,8 +373,12 @@ impl Log {
                 checkpoints::sync_dir(&path)?;
             }
             let mut state = self.state.lock();
-            // A truncation in between has moved the end below what was synced.
-            state.recovery_point = state.recovery_point.max(offset.min(state.log_end_offset));
+            if state.truncations == changes {
+                state.recovery_point = state.recovery_point.max(end);
+            } else {
+                // What was synced is not what is there now.
+                state.dir_dirty |= sync_dir;
+            }
             state.last_flush_ms = now_ms;
             Ok(())
         })();
@@ -368,24 +389,29 @@ impl Log {
     fn close(&self, now_ms: i64) -> Result<(), Error> {
         {
             let mut state = self.state.lock();
-            if state.closed {
+            if self.is_closed() {
                 return Ok(());
             }
             state.finish().map_err(|error| self.failed(error))?;
         }
         self.flush(now_ms)?;
-        self.state.lock().closed = true;
+        let _state = self.state.lock();
+        self.closed.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Renames the partition's folder; after that the log takes no more writes.
     fn rename_folder(&self, name: &str) -> Result<PathBuf, Error> {
         let mut state = self.state.lock();
-        let to = self.log_dir.path().join(name);
-        fs::rename(&state.path, &to).map_err(|error| self.failed(error))?;
+        let to = self.log_dir().path().join(name);
+        fs::rename(&state.path, &to).map_err(|error| self.broken(error))?;
         state.path = to.clone();
-        state.closed = true;
+        self.closed.store(true, Ordering::Release);
         Ok(to)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Turns an I/O error into this room's, and takes the log dir offline; but not for bytes that are no batches, where
@@ -394,16 +420,30 @@ impl Log {
         if error.kind() == io::ErrorKind::InvalidData {
             return Error::CorruptBatch(format!("{}: {error}", self.topic_partition));
         }
-        self.log_dir.fail(&error);
-        Error::storage(self.log_dir.path(), error)
+        if error::is_transient(&error) {
+            tracing::error!("{}: {error}", self.topic_partition);
+            return Error::storage(self.log_dir().path(), error);
+        }
+        self.broken(error)
+    }
+
+    /// As [`Log::failed`], where memory and disk may be apart now: whatever it was, the log dir goes offline. Not if
+    /// the log is closed: its folder is another's or gone, and that is no fault of the disk.
+    fn broken(&self, error: io::Error) -> Error {
+        let log_dir = self.log_dir();
+        if !self.is_closed() {
+            log_dir.fail(&error);
+        }
+        Error::storage(log_dir.path(), error)
     }
 
     /// Refuses to work on a log dir that has failed, or on a log that was closed or deleted.
     fn check_online(&self, state: &State) -> Result<(), Error> {
-        if self.log_dir.is_offline() {
-            return Err(Error::storage(self.log_dir.path(), io::Error::other("the log directory is offline")));
+        let log_dir = self.log_dir.read();
+        if log_dir.is_offline() {
+            return Err(Error::storage(log_dir.path(), io::Error::other("the log directory is offline")));
         }
-        if state.closed {
+        if self.is_closed() {
             return Err(Error::storage(&state.path, io::Error::other("the log is closed")));
         }
         Ok(())
@@ -432,6 +472,10 @@ impl std::fmt::Debug for Log {
 impl State {
     fn active(&mut self) -> &mut Segment {
         self.segments.back_mut().expect("a log has at least one segment")
+    }
+
+    fn active_base(&self) -> i64 {
+        self.segments.back().map_or(0, |active| active.base_offset)
     }
 
     fn last_stable_offset(&self) -> i64 {
@@ -499,7 +543,7 @@ impl State {
             active.file(path)?.set_len(active.size)?;
         }
         // The snapshot at the former stop is no segment's; the new one replaces it.
-        let stray: Vec<i64> = self
+        let stray: BTreeSet<i64> = self
             .snapshots
             .iter()
             .copied()
@@ -508,11 +552,7 @@ impl State {
                     && self.segments.binary_search_by_key(offset, |segment| segment.base_offset).is_err()
             })
             .collect();
-        for offset in stray {
-            fs::remove_file(self.path.join(segment::file_name(offset, recovery::SNAPSHOT_SUFFIX)))?;
-            self.snapshots.remove(&offset);
-        }
-        Ok(())
+        self.delete_snapshots(|offset| stray.contains(&offset))
     }
 }
 

@@ -23,8 +23,6 @@ use crate::wire::batch::{Batch, ControlRecordType, NO_PRODUCER_EPOCH, NO_SEQUENC
 const BATCHES: usize = 5;
 const VERSION: i16 = 1;
 const ENTRY: usize = 46;
-/// `producer.id.expiration.ms`.
-pub const PRODUCER_ID_EXPIRATION_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Where an append comes from, which says how strictly it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

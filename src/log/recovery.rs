@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use super::checkpoints::sync_dir;
 use super::config::LogConfig;
 use super::leader_epochs::LeaderEpochs;
-use super::producer_state::{AppendOrigin, PRODUCER_ID_EXPIRATION_MS, ProducerState, ProducerUpdate};
+use super::producer_state::{AppendOrigin, ProducerState, ProducerUpdate};
 use super::scan::{Entry, Scan};
 use super::segment::{BatchMeta, DELETED_SUFFIX, LOG_SUFFIX, Segment, file_name, offset_of};
 use super::transaction_index::{self, AbortedTxn};
@@ -231,7 +231,8 @@ impl Loading<'_> {
             let path = self.dir.join(file_name(offset, SNAPSHOT_SUFFIX));
             if offset <= sure && offset > log_start_offset {
                 let bytes = fs::read(&path)?;
-                match ProducerState::decode(&bytes, offset, self.options.now_ms, PRODUCER_ID_EXPIRATION_MS) {
+                match ProducerState::decode(&bytes, offset, self.options.now_ms, self.config.producer_id_expiration_ms)
+                {
                     Ok(state) => {
                         self.producers = state;
                         return Ok(());

@@ -37,7 +37,7 @@ impl Log {
             let below = state.segments.iter().skip(1).take_while(|next| next.base_offset <= offset).count();
             state.delete_first_segments(below, now_ms.saturating_add(config.file_delete_delay_ms))
         });
-        moved.map_err(|error| self.failed(error))?;
+        moved.map_err(|error| self.broken(error))?;
         self.publish(&state);
         Ok(true)
     }
@@ -89,7 +89,7 @@ impl Log {
             state.move_log_start(start)?;
             state.delete_first_segments(count, now_ms.saturating_add(config.file_delete_delay_ms))
         })();
-        deleted.map_err(|error| self.failed(error))?;
+        deleted.map_err(|error| self.broken(error))?;
         info!(
             "{}: deleted {count} segments past retention; the log starts at {}",
             self.topic_partition, state.log_start_offset
@@ -141,7 +141,7 @@ impl Log {
             self.truncate_fully_and_start_at(offset, now_ms)?;
             return Ok(true);
         }
-        state.truncate(&config, offset, now_ms).map_err(|error| self.failed(error))?;
+        state.truncate(&config, offset, now_ms).map_err(|error| self.broken(error))?;
         self.log_end_changed(&mut state);
         Ok(true)
     }
@@ -156,7 +156,7 @@ impl Log {
         self.check_online(&state)?;
         info!("{}: truncating fully, starting at offset {offset}", self.topic_partition);
         let restarted = state.restart_at(offset, now_ms.saturating_add(config.file_delete_delay_ms), now_ms);
-        restarted.map_err(|error| self.failed(error))?;
+        restarted.map_err(|error| self.broken(error))?;
         self.rolled.store(false, Ordering::Release);
         state.high_watermark = offset;
         self.log_end_changed(&mut state);
@@ -191,11 +191,13 @@ impl State {
         self.delete_snapshots(|offset| offset == base_offset)
     }
 
-    fn delete_snapshots(&mut self, gone: impl Fn(i64) -> bool) -> io::Result<()> {
+    pub(super) fn delete_snapshots(&mut self, gone: impl Fn(i64) -> bool) -> io::Result<()> {
         let gone: Vec<i64> = self.snapshots.iter().copied().filter(|offset| gone(*offset)).collect();
         for offset in gone {
-            fs::remove_file(self.path.join(file_name(offset, SNAPSHOT_SUFFIX)))?;
-            self.snapshots.remove(&offset);
+            match fs::remove_file(self.path.join(file_name(offset, SNAPSHOT_SUFFIX))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.snapshots.remove(&offset),
+            };
         }
         Ok(())
     }

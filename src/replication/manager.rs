@@ -513,7 +513,7 @@ impl ReplicaManager {
     /// `UNKNOWN_TOPIC_OR_PARTITION`.
     pub fn replica(&self, topic: &str, partition: i32) -> Result<Arc<Replica>, ErrorCode> {
         match self.hosted(topic, partition) {
-            Some(Hosted::Online(replica)) if !replica.log.log_dir().is_offline() => Ok(replica),
+            Some(Hosted::Online(replica)) if !replica.log.is_offline() => Ok(replica),
             Some(_) => Err(ErrorCode::KAFKA_STORAGE_ERROR),
             None if self.metadata.current().contains(topic, partition) => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
             None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -686,6 +686,7 @@ impl ReplicaManager {
         config: &dyn Fn(&str) -> LogConfig,
     ) -> Result<Arc<Replica>, ErrorCode> {
         match self.hosted(topic, state.partition_index) {
+            Some(Hosted::Online(replica)) if replica.log.is_offline() => return Err(ErrorCode::KAFKA_STORAGE_ERROR),
             Some(Hosted::Online(replica)) => {
                 let replica_id = replica.topic_id();
                 if !topic_id.is_zero() && !replica_id.is_zero() && topic_id != replica_id {
@@ -700,7 +701,10 @@ impl ReplicaManager {
         let name = TopicPartition::new(topic, state.partition_index);
         let config = config(topic);
         let limits = self.limits(&config);
-        let created = self.logs.create_log(topic, state.partition_index, topic_id, config, now_ms());
+        let new = NewLog { partition: name.clone(), topic_id, config, is_new: state.is_new };
+        let Some(created) = self.logs.create_logs(vec![new], now_ms()).pop() else {
+            return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+        };
         match self.host(name, created, limits)? {
             Hosted::Online(replica) => Ok(replica),
             Hosted::Offline => Err(ErrorCode::KAFKA_STORAGE_ERROR),
@@ -721,6 +725,7 @@ impl ReplicaManager {
                         partition: TopicPartition::new(topic.topic_name.as_str(), state.partition_index),
                         topic_id: topic.topic_id,
                         config: config.clone(),
+                        is_new: state.is_new,
                     });
                 }
             }
@@ -741,7 +746,7 @@ impl ReplicaManager {
     /// Takes a partition in, with the log that was made for it or not.
     ///
     /// # Errors
-    /// `INCONSISTENT_TOPIC_ID`: it is not taken in.
+    /// `INCONSISTENT_TOPIC_ID`; `KAFKA_STORAGE_ERROR` if it might go better next time: it is not taken in.
     fn host(
         &self,
         name: TopicPartition,
@@ -767,11 +772,40 @@ impl ReplicaManager {
             }
             Err(error) => {
                 tracing::error!(partition = %name, %error, "log cannot be created");
+                if !self.logs.dirs().iter().any(|dir| dir.is_offline()) {
+                    return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+                }
                 Hosted::Offline
             }
         };
         self.hosted.write().entry(name.topic).or_default().insert(name.partition, hosted.clone());
         Ok(hosted)
+    }
+
+    /// Log dirs have failed: the partitions there are offline from now on, their leadership and their fetching end.
+    /// Returns how many.
+    pub fn log_dirs_failed(&self) -> usize {
+        // As a request of the controller would be: one after the other.
+        let _controller_epoch = self.controller_epoch.lock();
+        let lost: Vec<Arc<Replica>> = self.replicas().into_iter().filter(|replica| replica.log.is_offline()).collect();
+        let mut changes = Vec::new();
+        for replica in &lost {
+            {
+                let mut partition = replica.partition.lock();
+                if partition.is_leader() {
+                    changes.push((replica.name.clone(), LeadershipChange::Resigned));
+                }
+                partition.stop();
+            }
+            if let Some(fetchers) = self.fetchers.get() {
+                fetchers.unfollow(&replica.name);
+            }
+            let mut hosted = self.hosted.write();
+            hosted.entry(replica.name.topic.clone()).or_default().insert(replica.name.partition, Hosted::Offline);
+        }
+        self.tell(&changes);
+        lost.iter().for_each(|replica| replica.parking.wake(Moved::Leadership));
+        lost.len()
     }
 
     /// Carries out StopReplica: partitions end here, their logs are deleted if it says so. It renames folders: call

@@ -55,6 +55,8 @@ impl Error {
                 LogError::TransactionCoordinatorFenced(_) => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
                 LogError::InconsistentTopicId { .. } => ErrorCode::INCONSISTENT_TOPIC_ID,
                 LogError::Storage { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
+                LogError::LogDirNotFound(_) => ErrorCode::LOG_DIR_NOT_FOUND,
+                LogError::NameTooLong => ErrorCode::INVALID_TOPIC_EXCEPTION,
                 _ => ErrorCode::UNKNOWN_SERVER_ERROR,
             },
         }

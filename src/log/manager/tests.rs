@@ -164,3 +164,169 @@ fn checkpoints_may_be_asked_for_by_many_at_once() {
     manager.checkpoint_high_watermarks();
     assert!(!path.exists(), "after the stop the dir is another's");
 }
+
+fn offsets_and_values(log: &Log) -> Vec<(i64, String)> {
+    values(log, log.log_start_offset(), 1 << 20)
+}
+
+fn append(log: &Log, value: &str, epoch: i32) {
+    log.append_as_leader(&mut batch(&[value]), epoch, AppendOrigin::Client, 0).unwrap();
+    log.update_high_watermark(log.log_end_offset());
+}
+
+/// Two log dirs, and a partition in the first of them.
+fn two_dirs() -> ([tempfile::TempDir; 2], Vec<PathBuf>, LogManager, Arc<Log>) {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let paths: Vec<PathBuf> = dirs.iter().map(|dir| dir.path().to_owned()).collect();
+    let manager = LogManager::open(options(paths.clone(), 0, "c")).unwrap();
+    let log = manager.create_log("t", 0, Uuid([1; 16]), LogConfig::default(), 0).unwrap();
+    assert_eq!(log.log_dir().path(), paths[0]);
+    (dirs, paths, manager, log)
+}
+
+#[test]
+fn a_partition_moves_to_another_dir_while_it_is_written() {
+    let (_dirs, paths, manager, log) = two_dirs();
+    (0..5).for_each(|i| append(&log, &i.to_string(), 0));
+    log.increment_log_start_offset(2, 0).unwrap();
+    assert!(manager.move_log(log.topic_partition(), &paths[1], 0).unwrap());
+    assert!(manager.advance_moves(0) > 0);
+    assert!(paths[0].join("t-0").exists(), "not before everything is there");
+    // What is appended, and what is truncated, is so there too.
+    append(&log, "late", 0);
+    assert!(manager.advance_moves(0) > 0);
+    log.truncate_to(5, 0).unwrap();
+    append(&log, "instead", 3);
+    append(&log, "and more", 3);
+    let expected = offsets_and_values(&log);
+    assert_eq!(expected.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+    let lag = |manager: &LogManager| {
+        let contents = manager.contents();
+        let logs = contents.iter().flat_map(|dir| dir.logs.clone().unwrap());
+        logs.map(|log| (log.is_future, log.lag)).collect::<Vec<_>>()
+    };
+    assert_eq!(lag(&manager), [(false, 0), (true, 1)]);
+    while manager.has_moves() {
+        manager.advance_moves(0);
+    }
+    assert_eq!(log.log_dir().path(), paths[1]);
+    assert_eq!(offsets_and_values(&log), expected);
+    assert_eq!((log.high_watermark(), log.latest_epoch(), log.topic_id()), (7, Some(3), Uuid([1; 16])));
+    append(&log, "there", 3);
+    assert!(!paths[0].join("t-0").exists() && paths[1].join("t-0").exists());
+    manager.delete_expired_files(60_000);
+    assert!(fs::read_dir(&paths[0]).unwrap().all(|entry| entry.unwrap().path().is_file()));
+    let expected = offsets_and_values(&log);
+    drop((log, manager));
+    // After a crash too.
+    let manager = LogManager::open(options(paths.clone(), 0, "c")).unwrap();
+    let log = manager.log(&TopicPartition::new("t", 0)).unwrap();
+    assert_eq!((log.log_dir().path(), offsets_and_values(&log)), (&*paths[1], expected));
+}
+
+#[test]
+fn a_move_goes_on_after_a_restart_and_can_be_called_off() {
+    let (_dirs, paths, manager, log) = two_dirs();
+    let name = log.topic_partition().clone();
+    append(&log, "a", 0);
+    manager.move_log(&name, &paths[1], 0).unwrap();
+    manager.advance_moves(0);
+    append(&log, "b", 0);
+    manager.shutdown(0);
+    drop((log, manager));
+    let manager = LogManager::open(options(paths.clone(), 0, "c")).unwrap();
+    let log = manager.log(&name).unwrap();
+    assert!(manager.has_moves());
+    // Back to where it is: the future log is thrown away.
+    assert!(manager.move_log(&name, &paths[0], 0).unwrap());
+    assert!(!manager.has_moves());
+    manager.delete_expired_files(0);
+    assert!(fs::read_dir(&paths[1]).unwrap().all(|entry| entry.unwrap().path().is_file()));
+    assert!(manager.move_log(&name, &paths[1], 0).unwrap());
+    while manager.has_moves() {
+        manager.advance_moves(0);
+    }
+    assert_eq!((log.log_dir().path(), offsets_and_values(&log).len()), (&*paths[1], 2));
+    // What cannot be.
+    let unknown = manager.move_log(&name, Path::new("/nowhere"), 0).unwrap_err();
+    assert!(matches!(unknown, Error::LogDirNotFound(_)));
+    let long = TopicPartition::new("x".repeat(240), 0);
+    assert!(matches!(manager.move_log(&long, &paths[0], 0), Err(Error::NameTooLong)));
+    // What is not here yet is made there, though the other dir has fewer.
+    let later = TopicPartition::new("later", 0);
+    assert!(!manager.move_log(&later, &paths[1], 0).unwrap());
+    let made = manager.create_log("later", 0, Uuid([1; 16]), LogConfig::default(), 0).unwrap();
+    assert_eq!(made.log_dir().path(), paths[1]);
+    // A deletion takes what is on its way along.
+    manager.move_log(&name, &paths[0], 0).unwrap();
+    manager.delete_log(&name, 0).unwrap();
+    assert!(!manager.has_moves());
+}
+
+#[test]
+fn of_a_partition_in_two_dirs_the_one_that_went_on_is_kept() {
+    let (_dirs, paths, manager, log) = two_dirs();
+    append(&log, "a", 0);
+    manager.shutdown(0);
+    fs::create_dir(paths[1].join("t-0")).unwrap();
+    for entry in fs::read_dir(paths[0].join("t-0")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), paths[1].join("t-0").join(entry.file_name())).unwrap();
+    }
+    fs::remove_file(paths[0].join(".kafka_cleanshutdown")).unwrap();
+    drop((log, manager));
+    let alone = LogManager::open(options(vec![paths[1].clone()], 0, "c")).unwrap();
+    append(&alone.log(&TopicPartition::new("t", 0)).unwrap(), "b", 0);
+    drop(alone);
+    let manager = LogManager::open(options(paths.clone(), 0, "c")).unwrap();
+    let log = manager.log(&TopicPartition::new("t", 0)).unwrap();
+    assert_eq!((log.log_dir().path(), offsets_and_values(&log).len()), (&*paths[1], 2));
+    assert!(!paths[0].join("t-0").exists());
+}
+
+#[test]
+fn what_may_be_in_a_failed_dir_does_not_begin_anew_in_another() {
+    let (_dirs, paths, manager, log) = two_dirs();
+    append(&log, "a", 0);
+    let mut failures = manager.failures();
+    manager.shutdown(0);
+    drop((log, manager));
+    assert!(!failures.has_changed().unwrap_or(false), "{}", *failures.borrow_and_update());
+    // A disk that is not mounted: a file where the dir should be.
+    let away = paths[0].with_extension("away");
+    fs::rename(&paths[0], &away).unwrap();
+    fs::write(&paths[0], "").unwrap();
+    let manager = LogManager::open(options(paths.clone(), 0, "c")).unwrap();
+    assert_eq!(*manager.failures().borrow(), 0, "one that was never there has not failed meanwhile");
+    assert!(manager.dirs()[0].is_offline() && !manager.have_all_failed());
+    let make = |partition, is_new| {
+        let partition = TopicPartition::new("t", partition);
+        let new = NewLog { partition, topic_id: Uuid([1; 16]), config: LogConfig::default(), is_new };
+        manager.create_logs(vec![new], 0).remove(0)
+    };
+    assert!(matches!(make(0, false), Err(Error::Storage { .. })));
+    assert_eq!(make(1, true).unwrap().log_dir().path(), paths[1]);
+    assert!(manager.contents()[0].logs.is_none());
+    fs::remove_file(&paths[0]).unwrap();
+    fs::rename(&away, &paths[0]).unwrap();
+}
+
+#[test]
+fn who_still_holds_a_deleted_log_does_not_break_its_dir() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 100, ..LogConfig::default() };
+    let manager = open(dir.path(), &config);
+    let log = create(&manager, &config);
+    for i in 0..5 {
+        append(&log, &i.to_string(), 0);
+    }
+    manager.delete_log(log.topic_partition(), 0).unwrap();
+    manager.delete_expired_files(i64::MAX);
+    assert!(log.flush(0).is_ok());
+    assert!(log.assign_epoch(5, 5).is_err());
+    assert!(log.delete_old_segments(i64::MAX).is_err());
+    assert!(log.truncate_to(1, 0).is_err());
+    assert!(log.append_as_leader(&mut batch(&["x"]), 9, AppendOrigin::Client, 0).is_err());
+    assert!(log.assign_topic_id(Uuid([3; 16])).is_err());
+    assert!(!manager.dirs()[0].is_offline());
+}

@@ -135,7 +135,7 @@ fn a_snapshot_comes_back_with_the_last_batch_of_each() {
     fed.write_in_txn(2, 0).unwrap();
     let bytes = fed.state.encode();
     assert_eq!(bytes.len(), 10 + 2 * 46);
-    let read = ProducerState::decode(&bytes, 7, 0, PRODUCER_ID_EXPIRATION_MS).unwrap();
+    let read = ProducerState::decode(&bytes, 7, 0, 24 * 60 * 60 * 1000).unwrap();
     assert_eq!(read.encode(), bytes);
     assert_eq!(read.first_unstable_offset(), Some(6));
     let read = Fed { state: read, end: 7 };
