@@ -14,9 +14,11 @@ pub mod console_producer;
 pub mod daemon;
 pub mod error;
 pub mod java_hash;
+pub mod leader_election;
 pub mod log4j;
 pub mod ottla;
 pub mod quickstart;
+pub mod reassign_partitions;
 pub mod server_start;
 pub mod server_stop;
 pub mod signals;
@@ -79,6 +81,12 @@ pub const COMMANDS: &[Command] = &[
     Command { name: "kafka-topics", about: "creates, lists, describes, alters and deletes topics", main: topics::main },
     Command { name: "kafka-console-producer", about: "sends lines as records", main: console_producer::main },
     Command { name: "kafka-console-consumer", about: "prints records as lines", main: console_consumer::main },
+    Command { name: "kafka-leader-election", about: "elects leaders of partitions", main: leader_election::main },
+    Command {
+        name: "kafka-reassign-partitions",
+        about: "moves partitions between brokers and log directories",
+        main: reassign_partitions::main,
+    },
     Command { name: "kafka-server-start", about: "runs a broker", main: server_start::main },
     Command { name: "kafka-server-stop", about: "stops the brokers of this machine", main: server_stop::main },
     Command {

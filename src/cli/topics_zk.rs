@@ -5,7 +5,7 @@
 //!
 //! Source: `TopicCommand.ZookeeperTopicService` and `AdminZkClient` of 2.8.
 
-mod assignment;
+pub(super) mod assignment;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, Hasher};

@@ -16,6 +16,7 @@ mod connections;
 mod error;
 mod groups;
 mod records;
+mod replicas;
 mod routed;
 mod topics;
 
@@ -38,6 +39,7 @@ pub(super) use connections::refusal;
 pub use error::Error;
 pub use groups::{CommittedOffset, GroupDescription, GroupListing, GroupMember};
 pub use records::{ListedOffset, OffsetSpec};
+pub use replicas::{ElectionType, Replica, ReplicaLogDirs};
 pub use topics::{NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicDetails, TopicListing};
 
 use crate::config::Properties;
