@@ -17,13 +17,18 @@ pub(super) struct InternalTopic {
     name: &'static str,
     /// The manager's listener knows the coordinator, so the coordinator only knows the manager weakly.
     replicas: Weak<ReplicaManager>,
-    /// How long an append waits for enough replicas.
-    timeout: Duration,
+    /// How long an append waits for enough replicas; None: it does not.
+    timeout: Option<Duration>,
 }
 
 impl InternalTopic {
-    pub fn new(name: &'static str, replicas: &Arc<ReplicaManager>, timeout: Duration) -> Arc<InternalTopic> {
-        Arc::new(InternalTopic { name, replicas: Arc::downgrade(replicas), timeout })
+    pub fn new(name: &'static str, replicas: &Arc<ReplicaManager>, timeout: Duration) -> InternalTopic {
+        InternalTopic { name, replicas: Arc::downgrade(replicas), timeout: Some(timeout) }
+    }
+
+    /// The same, but an append is done as soon as the leader has it (`offsets.commit.required.acks` 0 or 1).
+    pub fn without_waiting(self) -> InternalTopic {
+        InternalTopic { timeout: None, ..self }
     }
 
     fn append(&self, partition: i32, mut batch: Vec<u8>) -> Pin<Box<dyn Future<Output = ErrorCode> + Send>> {
@@ -34,7 +39,10 @@ impl InternalTopic {
         let appended = replicas.append_internal(self.name, partition, &mut batch);
         Box::pin(async move {
             match appended {
-                Ok((replica, appended)) => committed(&replica, &appended, timeout).await,
+                Ok((replica, appended)) => match timeout {
+                    Some(timeout) => committed(&replica, &appended, timeout).await,
+                    None => ErrorCode::NONE,
+                },
                 Err(code) => code,
             }
         })

@@ -62,7 +62,7 @@ impl Broker {
         let (replicas, proposals) =
             ReplicaManager::new(broker_id, logs.clone(), metadata.clone(), config.replica_lag_time_max_ms);
         let replicas = Arc::new(replicas);
-        let groups = groups::coordinator(&config, &replicas);
+        let groups = groups::coordinator(&config, &replicas, metadata.clone());
         let transactions = transactions::coordinator(broker_id, &config, &replicas, metadata.clone());
         replicas.on_leadership(internal_topic::follow_leadership(groups.clone(), transactions.clone()));
         let registered = watch::Sender::new(-1);

@@ -30,7 +30,7 @@ pub(super) fn coordinator(
         broker_id,
     };
     let log = InternalTopic::new(transaction::TOPIC, replicas, COMMIT_TIMEOUT);
-    TransactionCoordinator::new(config, log, metadata)
+    TransactionCoordinator::new(config, Arc::new(log), metadata)
 }
 
 impl Broker {

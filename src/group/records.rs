@@ -1,24 +1,33 @@
-//! What a group coordinator keeps in `__consumer_offsets`: keys and values in Apache's format, big-endian, with
-//! two-byte string and four-byte array lengths.
+//! What a group coordinator keeps in `__consumer_offsets`: keys and values in Apache's format. A key begins with its
+//! own version, which says what it is of; it has two-byte strings and four-byte arrays. A value begins with its
+//! version, and is flexible (KIP-482) where noted.
 //!
 //! ```text
-//! offset key     i16 1 (0 is read too), string group, string topic, i32 partition
-//! offset value   i16 3, i64 offset, i32 leader_epoch, string metadata, i64 commit_timestamp
-//!                i16 1, i64 offset, string metadata, i64 commit_timestamp, i64 expire_timestamp   (with a retention time)
-//! group key      i16 2, string group
-//! group value    i16 3, string protocol_type, i32 generation, nullable string protocol, nullable string leader,
-//!                i64 current_state_timestamp, i32 n, n × (string member_id, nullable string group_instance_id,
-//!                string client_id, string client_host, i32 rebalance_timeout, i32 session_timeout,
-//!                bytes subscription, bytes assignment)
+//! 1  offset key    string group, string topic, i32 partition              (0 is read too)
+//!    value 3       i64 offset, i32 leader_epoch, string metadata, i64 commit_timestamp
+//!    value 1       i64 offset, string metadata, i64 commit_timestamp, i64 expire_timestamp   (with a retention time)
+//! 2  group key     string group
+//!    value 3       [`GroupMetadataValue`]
+//! 3…8, 16          groups of KIP-848, see [`consumer`]
 //! ```
-//! A null value is a tombstone: the offset was deleted or has expired, the group is gone.
+//! Values 0–2 and the flexible 4 of both are read too. A null value is a tombstone: the offset was deleted or has
+//! expired, the group is gone.
 //!
-//! Source: `OffsetCommitKey/Value.json`, `GroupMetadataKey/Value.json` of Apache Kafka 3.9.
+//! Source: `OffsetCommitKey/Value.json`, `GroupMetadataKey/Value.json`, `ConsumerGroup*Key/Value.json` of Apache
+//! Kafka 3.9 and 4.1.
 
-use crate::wire::codec::{self, Field, Reader, Writer};
+pub mod consumer;
+
+use consumer::{
+    ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue,
+    ConsumerGroupPartitionMetadataValue, ConsumerGroupRegularExpressionValue, ConsumerGroupTargetAssignmentMemberValue,
+    ConsumerGroupTargetAssignmentMetadataValue,
+};
+
+use crate::wire::codec::{self, Field, Reader, Writer, messages};
 use crate::wire::{Bytes, TopicPartition};
 
-/// A record of `__consumer_offsets`, decoded.
+/// A record of `__consumer_offsets`, decoded. A value of None deletes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     Offset {
@@ -28,12 +37,36 @@ pub enum Record {
     },
     Group {
         group_id: String,
-        value: Option<GroupMetadata>,
+        value: Option<GroupMetadataValue>,
     },
-    /// A key version that is not known here (KIP-848 groups): kept in the log, passed over on load.
+    /// A record of a group of KIP-848.
+    Consumer {
+        group_id: String,
+        record: ConsumerRecord,
+    },
+    /// A key version that is not known here (share and streams groups): kept in the log, passed over on load.
     Unknown {
         key_version: i16,
     },
+}
+
+/// What is kept of a group of KIP-848.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConsumerRecord {
+    /// 3: the group's epoch.
+    Epoch(Option<ConsumerGroupMetadataValue>),
+    /// 4: the topics that its members read.
+    PartitionMetadata(Option<ConsumerGroupPartitionMetadataValue>),
+    /// 5: who a member is, and what it is subscribed to.
+    Member { member_id: String, value: Option<ConsumerGroupMemberMetadataValue> },
+    /// 6: the epoch that the target assignment was made for.
+    TargetEpoch(Option<ConsumerGroupTargetAssignmentMetadataValue>),
+    /// 7: what a member shall have.
+    Target { member_id: String, value: Option<ConsumerGroupTargetAssignmentMemberValue> },
+    /// 8: what a member has.
+    Current { member_id: String, value: Option<ConsumerGroupCurrentMemberAssignmentValue> },
+    /// 16: the topics that a regular expression was resolved to (written from 4.0 on).
+    Regex { regex: String, value: Option<ConsumerGroupRegularExpressionValue> },
 }
 
 /// A committed offset.
@@ -49,32 +82,44 @@ pub struct OffsetAndMetadata {
     pub expire_timestamp: Option<i64>,
 }
 
-/// A generation of a group, as it was stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupMetadata {
-    pub protocol_type: String,
-    pub generation_id: i32,
-    pub protocol_name: Option<String>,
-    pub leader: Option<String>,
-    /// -1: not known (value versions before 2).
-    pub current_state_timestamp: i64,
-    pub members: Vec<StoredMember>,
-}
+messages! {
+    struct OffsetCommitValue {
+        offset: i64 [0..],
+        leader_epoch: i32 [3..] = -1,
+        metadata: String [0..],
+        commit_timestamp: i64 [0..],
+        expire_timestamp: i64 [1..=1] = -1,
+    }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredMember {
-    pub member_id: String,
-    pub group_instance_id: Option<String>,
-    pub client_id: String,
-    pub client_host: String,
-    pub rebalance_timeout_ms: i32,
-    pub session_timeout_ms: i32,
-    pub subscription: Bytes,
-    pub assignment: Bytes,
+    struct GroupMetadataValue {
+        protocol_type: String [0..],
+        generation: i32 [0..],
+        protocol: Option<String> [0..],
+        leader: Option<String> [0..],
+        current_state_timestamp: i64 [2..] = -1,
+        members: Vec<MemberMetadata> [0..],
+    }
+
+    struct MemberMetadata {
+        member_id: String [0..],
+        group_instance_id: Option<String> [3..],
+        client_id: String [0..],
+        client_host: String [0..],
+        rebalance_timeout: i32 [1..] = -1,
+        session_timeout: i32 [0..],
+        subscription: Bytes [0..],
+        assignment: Bytes [0..],
+    }
 }
 
 const OFFSET_KEY: i16 = 1;
 const GROUP_KEY: i16 = 2;
+/// An expiry time exists in this version alone.
+const OFFSET_VALUE_WITH_EXPIRY: i16 = 1;
+const OFFSET_VALUE: i16 = 3;
+const GROUP_VALUE: i16 = 3;
+/// The first flexible version of offset and group values.
+const FLEXIBLE_SINCE: i16 = 4;
 
 impl Record {
     /// Key and value as they stand in the log; a null value deletes. None for `Unknown`, which is never written.
@@ -95,8 +140,9 @@ impl Record {
             Record::Group { group_id, value } => {
                 key.i16(GROUP_KEY);
                 key.nullable_string(Some(group_id), false);
-                value.as_ref().map(GroupMetadata::encode)
+                value.as_ref().map(|value| encode_value(value, GROUP_VALUE, false))
             }
+            Record::Consumer { group_id, record } => record.encode(group_id, &mut key),
         };
         Ok(Some((key.finish()?, value.transpose()?)))
     }
@@ -105,105 +151,62 @@ impl Record {
     /// Any codec error: the log holds something that is no record of a group coordinator.
     pub fn decode(key: &[u8], value: Option<&[u8]>) -> codec::Result<Record> {
         let mut r = Reader::new(Bytes::copy_from_slice(key));
-        let mut value = value.map(|value| Reader::new(Bytes::copy_from_slice(value)));
-        match r.i16()? {
+        let value = value.map(|value| Reader::new(Bytes::copy_from_slice(value)));
+        let key_version = r.i16()?;
+        if !matches!(key_version, 0..=8 | consumer::REGEX_KEY) {
+            return Ok(Record::Unknown { key_version });
+        }
+        let group_id = String::read(&mut r, 0, false)?;
+        match key_version {
             0 | OFFSET_KEY => {
-                let group_id = String::read(&mut r, 0, false)?;
                 let topic = String::read(&mut r, 0, false)?;
                 let partition = TopicPartition::new(topic, r.i32()?);
-                let value = value.as_mut().map(OffsetAndMetadata::decode).transpose()?;
+                let value = value.map(OffsetAndMetadata::decode).transpose()?;
                 Ok(Record::Offset { group_id, partition, value })
             }
             GROUP_KEY => {
-                let group_id = String::read(&mut r, 0, false)?;
-                let value = value.as_mut().map(GroupMetadata::decode).transpose()?;
-                Ok(Record::Group { group_id, value })
+                let value = value.map(|mut r| {
+                    let version = r.i16()?;
+                    GroupMetadataValue::read(&mut r, version, version >= FLEXIBLE_SINCE)
+                });
+                Ok(Record::Group { group_id, value: value.transpose()? })
             }
-            key_version => Ok(Record::Unknown { key_version }),
+            _ => Ok(Record::Consumer { group_id, record: ConsumerRecord::decode(key_version, &mut r, value)? }),
         }
     }
 }
 
 impl OffsetAndMetadata {
     fn encode(&self) -> codec::Result<Vec<u8>> {
-        let mut w = Writer::new();
-        // An expiry time exists in version 1 alone, a leader epoch from version 3 on.
-        w.i16(if self.expire_timestamp.is_some() { 1 } else { 3 });
-        w.i64(self.offset);
-        if self.expire_timestamp.is_none() {
-            w.i32(self.leader_epoch);
-        }
-        w.nullable_string(Some(&self.metadata), false);
-        w.i64(self.commit_timestamp);
-        if let Some(expire_timestamp) = self.expire_timestamp {
-            w.i64(expire_timestamp);
-        }
-        w.finish()
+        let value = OffsetCommitValue {
+            offset: self.offset,
+            leader_epoch: self.leader_epoch,
+            metadata: self.metadata.clone(),
+            commit_timestamp: self.commit_timestamp,
+            expire_timestamp: self.expire_timestamp.unwrap_or(-1),
+        };
+        let version = if self.expire_timestamp.is_some() { OFFSET_VALUE_WITH_EXPIRY } else { OFFSET_VALUE };
+        encode_value(&value, version, false)
     }
 
-    fn decode(r: &mut Reader) -> codec::Result<OffsetAndMetadata> {
+    fn decode(mut r: Reader) -> codec::Result<OffsetAndMetadata> {
         let version = r.i16()?;
-        let offset = r.i64()?;
-        let leader_epoch = if version == 3 { r.i32()? } else { -1 };
-        let metadata = String::read(r, 0, false)?;
-        let commit_timestamp = r.i64()?;
-        let expire_timestamp = if version == 1 { Some(r.i64()?).filter(|&at| at >= 0) } else { None };
-        Ok(OffsetAndMetadata { offset, leader_epoch, metadata, commit_timestamp, expire_timestamp })
+        let value = OffsetCommitValue::read(&mut r, version, version >= FLEXIBLE_SINCE)?;
+        Ok(OffsetAndMetadata {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: value.metadata,
+            commit_timestamp: value.commit_timestamp,
+            expire_timestamp: Some(value.expire_timestamp).filter(|&at| at >= 0),
+        })
     }
 }
 
-impl GroupMetadata {
-    fn encode(&self) -> codec::Result<Vec<u8>> {
-        let mut w = Writer::new();
-        w.i16(3);
-        w.nullable_string(Some(&self.protocol_type), false);
-        w.i32(self.generation_id);
-        w.nullable_string(self.protocol_name.as_deref(), false);
-        w.nullable_string(self.leader.as_deref(), false);
-        w.i64(self.current_state_timestamp);
-        w.array_len(Some(self.members.len()), false);
-        for member in &self.members {
-            w.nullable_string(Some(&member.member_id), false);
-            w.nullable_string(member.group_instance_id.as_deref(), false);
-            w.nullable_string(Some(&member.client_id), false);
-            w.nullable_string(Some(&member.client_host), false);
-            w.i32(member.rebalance_timeout_ms);
-            w.i32(member.session_timeout_ms);
-            member.subscription.write(&mut w, 0, false);
-            member.assignment.write(&mut w, 0, false);
-        }
-        w.finish()
-    }
-
-    fn decode(r: &mut Reader) -> codec::Result<GroupMetadata> {
-        let version = r.i16()?;
-        let protocol_type = String::read(r, 0, false)?;
-        let generation_id = r.i32()?;
-        let protocol_name = r.nullable_string(false)?;
-        let leader = r.nullable_string(false)?;
-        let current_state_timestamp = if version >= 2 { r.i64()? } else { -1 };
-        let count = r.array_len(false)?.unwrap_or_default();
-        let mut members = Vec::new();
-        for _ in 0..count {
-            let member_id = String::read(r, 0, false)?;
-            let group_instance_id = if version >= 3 { r.nullable_string(false)? } else { None };
-            let client_id = String::read(r, 0, false)?;
-            let client_host = String::read(r, 0, false)?;
-            let rebalance_timeout = if version >= 1 { Some(r.i32()?) } else { None };
-            let session_timeout_ms = r.i32()?;
-            members.push(StoredMember {
-                member_id,
-                group_instance_id,
-                client_id,
-                client_host,
-                rebalance_timeout_ms: rebalance_timeout.unwrap_or(session_timeout_ms),
-                session_timeout_ms,
-                subscription: Bytes::read(r, 0, false)?,
-                assignment: Bytes::read(r, 0, false)?,
-            });
-        }
-        Ok(GroupMetadata { protocol_type, generation_id, protocol_name, leader, current_state_timestamp, members })
-    }
+fn encode_value(value: &impl Field, version: i16, flexible: bool) -> codec::Result<Vec<u8>> {
+    let mut w = Writer::new();
+    w.i16(version);
+    value.write(&mut w, version, flexible);
+    w.finish()
 }
 
 #[cfg(test)]

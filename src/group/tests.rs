@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 
+use super::classic::Joiner;
+use super::records::OffsetAndMetadata;
 use super::*;
-use crate::wire::Bytes;
 use crate::wire::messages::join_group::JoinGroupRequestProtocol;
+use crate::wire::messages::{JoinGroupRequest, SyncGroupRequest};
+use crate::wire::{Bytes, TopicPartition};
 
 /// A log in memory; the batches of each partition.
 #[derive(Default)]
@@ -30,20 +33,23 @@ impl OffsetsLog for Memory {
 
 fn config() -> Config {
     Config {
-        group: Settings {
+        classic: Settings {
             initial_rebalance_delay_ms: 0,
             session_timeout_ms_min: 10,
             session_timeout_ms_max: 60_000,
             size_max: 100,
         },
+        consumer: consumer::tests::settings(),
+        migration: MigrationPolicy::Bidirectional,
         offset_metadata_max_bytes: 4096,
         offsets_retention_ms: 1000,
         offsets_retention_check_interval_ms: 600_000,
+        compression: CompressionSettings::default(),
     }
 }
 
 fn coordinator(log: &Arc<Memory>) -> Arc<GroupCoordinator> {
-    let coordinator = GroupCoordinator::new(config(), log.clone());
+    let coordinator = GroupCoordinator::new(config(), log.clone(), Arc::default());
     coordinator.load(&[(7, 0)]);
     coordinator
 }
@@ -59,12 +65,17 @@ fn commit(partition: i32, offset: i64) -> Commit {
     Commit { partition: TopicPartition::new("t", partition), value }
 }
 
-const ANYBODY: Committer<'_> =
-    Committer { generation_id: -1, member_id: "", group_instance_id: None, transaction: None };
+const ANYBODY: Committer<'_> = Committer {
+    generation_id_or_member_epoch: -1,
+    member_id: "",
+    group_instance_id: None,
+    version: 9,
+    transaction: None,
+};
 
 fn offset_of(coordinator: &GroupCoordinator, partition: i32) -> Option<i64> {
     let asked = [TopicPartition::new("t", partition)];
-    let found = coordinator.offsets(7, "g", Some(&asked)).unwrap();
+    let found = coordinator.offsets(7, "g", (None, -1), Some(&asked)).unwrap();
     found[0].1.as_ref().map(|value| value.offset)
 }
 
@@ -154,7 +165,7 @@ async fn the_clock_ends_sessions() {
     let sync =
         SyncGroupRequest { group_id: "g".into(), generation_id: 1, member_id: answer.member_id, ..Default::default() };
     assert_eq!(coordinator.sync(7, &sync).await.unwrap().error_code, 0);
-    while coordinator.describe(7, "g").unwrap().state != State::Empty {
+    while coordinator.describe(7, "g").unwrap().state != "Empty" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     clock.abort();

@@ -269,6 +269,11 @@ impl MetadataCache {
         self.current.read().cluster.clone()
     }
 
+    /// Another number after every update.
+    pub fn version(&self) -> u64 {
+        *self.updates.borrow()
+    }
+
     /// Takes in what the controller says and returns what is no more.
     ///
     /// # Errors

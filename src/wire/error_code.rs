@@ -158,6 +158,7 @@ error_codes! {
     INVALID_VOTER_KEY = 125, "InvalidVoterKeyException", "The voter key doesn't match the receiving replica's key.";
     DUPLICATE_VOTER = 126, "DuplicateVoterException", "The voter is already part of the set of voters.";
     VOTER_NOT_FOUND = 127, "VoterNotFoundException", "The voter is not part of the set of voters.";
+    INVALID_REGULAR_EXPRESSION = 128, "InvalidRegularExpression", "The regular expression is not valid.";
 }
 
 impl ErrorCode {

@@ -58,7 +58,10 @@ fn what_is_pure_has_no_clock_file_socket_or_task() {
     let is_pure = |file: &Source| {
         let stem = file.name.trim_end_matches("/mod.rs").trim_end_matches(".rs").trim_end_matches("/tests");
         let controller = ["election", "assignment", "requests"].map(|name| format!("src/controller/{name}"));
+        let group = ["classic", "consumer", "assignors", "offsets", "partitions", "records", "migration", "slot"]
+            .map(|name| format!("src/group/{name}"));
         file.room == "wire"
+            || group.iter().any(|pure| stem.starts_with(pure.as_str()))
             || stem.ends_with("/state")
             || stem.contains("/state/")
             || stem == "src/replication/partition"

@@ -12,7 +12,7 @@ use crate::wire::messages::api_versions::ApiVersion;
 use crate::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use crate::wire::{ApiKey, ErrorCode};
 
-pub(super) fn handle(_: &Arc<Broker>, context: RequestContext, request: ApiVersionsRequest) -> Reply {
+pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: ApiVersionsRequest) -> Reply {
     let named = is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version);
     if context.version() >= 3 && !named {
         let refusal = ApiVersionsResponse { error_code: ErrorCode::INVALID_REQUEST.0, ..Default::default() };
@@ -23,7 +23,15 @@ pub(super) fn handle(_: &Arc<Broker>, context: RequestContext, request: ApiVersi
         .map(|api| ApiVersion {
             api_key: api.key as i16,
             min_version: *api.versions.start(),
-            max_version: *api.versions.end(),
+            max_version: match api.key {
+                // As Apache 3.9.1 has it, which refuses every call.
+                ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe
+                    if !broker.serves_consumer_protocol() =>
+                {
+                    0
+                }
+                _ => *api.versions.end(),
+            },
         })
         .collect();
     // The epoch is the version of the registry's /feature node, which nothing here ever changes.

@@ -11,7 +11,7 @@ use crate::wire::messages::describe_groups::{DescribedGroup, DescribedGroupMembe
 use crate::wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
 /// All operations on a group, as bits: nobody is refused any while there is no authorizer.
-const GROUP_OPERATIONS: i32 = 328;
+pub(super) const GROUP_OPERATIONS: i32 = 328;
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: DescribeGroupsRequest) -> Reply {
     let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { OPERATIONS_NOT_ASKED };
@@ -36,7 +36,7 @@ fn describe(broker: &Broker, group_id: &str, operations: i32) -> DescribedGroup 
     DescribedGroup {
         error_code: 0,
         group_id,
-        group_state: described.state.name().to_owned(),
+        group_state: described.state.to_owned(),
         protocol_type: described.protocol_type,
         protocol_data: described.protocol_name,
         members: members.collect(),

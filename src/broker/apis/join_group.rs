@@ -7,26 +7,16 @@
 use std::sync::Arc;
 
 use crate::broker::Broker;
-use crate::group::state::Joiner;
+use crate::group::classic::Joiner;
 use crate::network::{Reply, RequestContext, Response};
 use crate::registry::znodes::Uuid;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{JoinGroupRequest, JoinGroupResponse};
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: JoinGroupRequest) -> Reply {
-    let unique = match Uuid::random() {
-        Ok(uuid) => hyphenated(uuid),
-        Err(error) => {
-            tracing::error!(%error, "no random number for a member id");
-            let response = JoinGroupResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR.0, ..Default::default() };
-            return Reply::now(&context, &response);
-        }
-    };
-    let joiner = Joiner {
-        client_id: context.client_id().to_owned(),
-        client_host: format!("/{}", context.client_address),
-        unique,
-        version: context.version(),
+    let Some(joiner) = joiner(&context) else {
+        let response = JoinGroupResponse { error_code: ErrorCode::UNKNOWN_SERVER_ERROR.0, ..Default::default() };
+        return Reply::now(&context, &response);
     };
     let joining = broker.groups.join(broker.group_partition(&request.group_id), &request, &joiner);
     Reply::later(async move {
@@ -36,6 +26,17 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Joi
             response.protocol_name.get_or_insert_default();
         }
         Response::of(&context, &response)
+    })
+}
+
+/// Who sends a request to join a group; None, and told, if there is no random number for a member id.
+pub(super) fn joiner(context: &RequestContext) -> Option<Joiner> {
+    let uuid = Uuid::random().inspect_err(|error| tracing::error!(%error, "no random number for a member id")).ok()?;
+    Some(Joiner {
+        client_id: context.client_id().to_owned(),
+        client_host: format!("/{}", context.client_address),
+        unique: hyphenated(uuid),
+        version: context.version(),
     })
 }
 

@@ -14,6 +14,8 @@ mod alter_partition;
 mod alter_replica_log_dirs;
 mod alter_user_scram_credentials;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod controlled_shutdown;
 mod create_partitions;
 mod create_topics;
@@ -79,7 +81,8 @@ struct Api {
 /// `Name versions => handler(bytes)`: it parses the body itself.
 macro_rules! apis {
     ($($key:ident $first:literal..=$last:literal => $($handler:ident)::+($request:ident);)*) => {
-        /// Every API that is served, by key; the versions are those of Apache Kafka 3.9.1 in ZooKeeper mode.
+        /// Every API that is served, by key; the versions are those of Apache Kafka 3.9.1 in ZooKeeper mode, but for the
+        /// two of KIP-848, which go up to what 4.1 knows: 3.9.1 advertises them and serves neither.
         static APIS: &[Api] = &[$(
             Api { key: ApiKey::$key, versions: $first..=$last, handle: apis!(@handle $($handler)::+, $request) },
         )*];
@@ -156,6 +159,8 @@ apis! {
     DescribeTransactions 0..=0 => describe_transactions::handle(DescribeTransactionsRequest);
     ListTransactions 0..=1 => list_transactions::handle(ListTransactionsRequest);
     AllocateProducerIds 0..=0 => allocate_producer_ids::handle(AllocateProducerIdsRequest);
+    ConsumerGroupHeartbeat 0..=1 => consumer_group_heartbeat::handle(ConsumerGroupHeartbeatRequest);
+    ConsumerGroupDescribe 0..=1 => consumer_group_describe::handle(ConsumerGroupDescribeRequest);
 }
 
 /// Finds the row of a request and lets its handler answer.

@@ -46,9 +46,10 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
         });
     }
     let committer = Committer {
-        generation_id: request.generation_id_or_member_epoch,
+        generation_id_or_member_epoch: request.generation_id_or_member_epoch,
         member_id: &request.member_id,
         group_instance_id: request.group_instance_id.as_deref(),
+        version: context.version(),
         transaction: None,
     };
     let coordinator = broker.group_partition(&request.group_id);

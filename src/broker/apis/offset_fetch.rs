@@ -31,7 +31,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
         }
         1..=7 => {
             let asked = asked_of_one(&request);
-            let (found, error) = find(broker, &request.group_id, asked.as_deref(), request.require_stable);
+            let (found, error) = find(broker, &request.group_id, (None, -1), asked.as_deref(), request.require_stable);
             Reply::now(&context, &one_group(found, error))
         }
         _ => {
@@ -40,7 +40,8 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Off
                     let partitions = topics.iter().flat_map(|topic| partitions(&topic.name, &topic.partition_indexes));
                     partitions.collect()
                 });
-                let (found, error) = find(broker, &group.group_id, asked.as_deref(), request.require_stable);
+                let member = (group.member_id.as_deref(), group.member_epoch);
+                let (found, error) = find(broker, &group.group_id, member, asked.as_deref(), request.require_stable);
                 of_group(&group.group_id, found, error)
             });
             Reply::now(&context, &OffsetFetchResponse { groups: groups.collect(), ..Default::default() })
@@ -61,11 +62,12 @@ fn partitions<'a>(topic: &str, indexes: &'a [i32]) -> impl Iterator<Item = Topic
 fn find(
     broker: &Broker,
     group_id: &str,
+    member: (Option<&str>, i32),
     asked: Option<&[TopicPartition]>,
     require_stable: bool,
 ) -> (Vec<Found>, ErrorCode) {
     let coordinator = broker.group_partition(group_id);
-    let offsets = match broker.groups.offsets(coordinator, group_id, asked) {
+    let offsets = match broker.groups.offsets(coordinator, group_id, member, asked) {
         Ok(offsets) => offsets,
         // Before version 2 the error has its place in the partitions alone.
         Err(error) => {

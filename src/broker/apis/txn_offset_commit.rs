@@ -41,9 +41,10 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Txn
         }
     }
     let committer = Committer {
-        generation_id: request.generation_id,
+        generation_id_or_member_epoch: request.generation_id,
         member_id: &request.member_id,
         group_instance_id: request.group_instance_id.as_deref(),
+        version: context.version(),
         transaction: Some((request.producer_id, request.producer_epoch)),
     };
     let coordinator = broker.group_partition(&request.group_id);

@@ -1,8 +1,8 @@
-//! ConsumerGroupDescribe (key 69), versions 0–0, flexible from 0.
+//! ConsumerGroupDescribe (key 69), versions 0–1, flexible from 0.
 
 use super::prelude::*;
 
-api!(ConsumerGroupDescribe, 69, 0..=0, flexible 0, ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse);
+api!(ConsumerGroupDescribe, 69, 0..=1, flexible 0, ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse);
 
 messages! {
     struct ConsumerGroupDescribeRequest {
@@ -38,6 +38,7 @@ messages! {
         subscribed_topic_regex: Option<String> [0..],
         assignment: Assignment [0..],
         target_assignment: Assignment [0..],
+        member_type: i8 [1..] = -1,
     }
 
     struct TopicPartitions {

@@ -1,8 +1,8 @@
-//! ConsumerGroupHeartbeat (key 68), versions 0–0, flexible from 0.
+//! ConsumerGroupHeartbeat (key 68), versions 0–1, flexible from 0.
 
 use super::prelude::*;
 
-api!(ConsumerGroupHeartbeat, 68, 0..=0, flexible 0, ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse);
+api!(ConsumerGroupHeartbeat, 68, 0..=1, flexible 0, ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse);
 
 messages! {
     struct ConsumerGroupHeartbeatRequest {
@@ -13,6 +13,7 @@ messages! {
         rack_id: Option<String> [0..],
         rebalance_timeout_ms: i32 [0..] = -1,
         subscribed_topic_names: Option<Vec<String>> [0..],
+        subscribed_topic_regex: Option<String> [1..],
         server_assignor: Option<String> [0..],
         topic_partitions: Option<Vec<TopicPartitionsRequest>> [0..],
     }

@@ -274,8 +274,8 @@ api_keys! {
     DescribeTransactions = 65, 0..=0, flexible 0, DescribeTransactionsRequest, DescribeTransactionsResponse;
     ListTransactions = 66, 0..=1, flexible 0, ListTransactionsRequest, ListTransactionsResponse;
     AllocateProducerIds = 67, 0..=0, flexible 0, AllocateProducerIdsRequest, AllocateProducerIdsResponse;
-    ConsumerGroupHeartbeat = 68, 0..=0, flexible 0, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
-    ConsumerGroupDescribe = 69, 0..=0, flexible 0, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
+    ConsumerGroupHeartbeat = 68, 0..=1, flexible 0, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    ConsumerGroupDescribe = 69, 0..=1, flexible 0, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
     GetTelemetrySubscriptions = 71, 0..=0, flexible 0, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse;
     ListClientMetricsResources = 74, 0..=0, flexible 0, ListClientMetricsResourcesRequest, ListClientMetricsResourcesResponse;
     DescribeTopicPartitions = 75, 0..=0, flexible 0, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;

@@ -67,7 +67,8 @@ fn topics_are_answered_once_and_by_what_they_were_asked_by() {
     let view = View { cluster: &cluster, listener: "PLAINTEXT", version: 12 };
     let name = |name: &str| MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
     let by_id = MetadataRequestTopic { name: None, topic_id: Uuid([5; 16]) };
-    let topics = view.topics(&[name("t"), name("t"), name("nope"), name("not a name"), by_id]);
+    let by_id_of_4_1 = MetadataRequestTopic { name: Some(String::new()), topic_id: Uuid([6; 16]) };
+    let topics = view.topics(&[name("t"), name("t"), name("nope"), name("not a name"), by_id, by_id_of_4_1]);
     let codes: Vec<ErrorCode> = topics.iter().map(|topic| ErrorCode(topic.error_code)).collect();
     assert_eq!(
         codes,
@@ -75,6 +76,7 @@ fn topics_are_answered_once_and_by_what_they_were_asked_by() {
             ErrorCode::NONE,
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode::INVALID_TOPIC_EXCEPTION,
+            ErrorCode::UNKNOWN_TOPIC_ID,
             ErrorCode::UNKNOWN_TOPIC_ID
         ]
     );

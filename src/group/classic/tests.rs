@@ -11,7 +11,7 @@ const SETTINGS: Settings = Settings {
 
 /// A group, a clock, and what was answered and stored so far.
 struct World {
-    group: Group,
+    group: ClassicGroup,
     settings: Settings,
     now_ms: i64,
     next_token: Token,
@@ -23,7 +23,7 @@ struct World {
 impl World {
     fn new() -> World {
         World {
-            group: Group::new("g", 0),
+            group: ClassicGroup::new("g", 0),
             settings: SETTINGS,
             now_ms: 1000,
             next_token: 0,
@@ -223,7 +223,7 @@ fn the_last_to_leave_leaves_an_empty_group_that_is_stored() {
     }
     assert_eq!(world.group.state(), State::Empty);
     let Some(Record::Group { value: Some(value), .. }) = world.stored.last() else { panic!("{:?}", world.stored) };
-    assert_eq!((value.generation_id, value.members.len(), value.leader.clone()), (3, 0, None));
+    assert_eq!((value.generation, value.members.len(), value.leader.clone()), (3, 0, None));
 }
 
 #[test]
@@ -263,9 +263,18 @@ fn what_does_not_fit_is_refused() {
     check(&|r| r.protocols = vec![protocol("sticky")], ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
     check(&|r| r.member_id = "never-seen".into(), ErrorCode::UNKNOWN_MEMBER_ID);
     check(&|_| {}, ErrorCode::MEMBER_ID_REQUIRED);
-    check(&|_| {}, ErrorCode::GROUP_MAX_SIZE_REACHED);
     let stale = HeartbeatRequest { generation_id: 1, member_id: first, ..Default::default() };
     assert_eq!(world.group.heartbeat(&stale, world.now_ms), ErrorCode::ILLEGAL_GENERATION);
+}
+
+#[test]
+fn a_full_group_lets_nobody_in_but_its_members() {
+    let (mut world, first, second) = World::stable_pair();
+    world.settings.size_max = 2;
+    let refused = world.join("");
+    assert_eq!(error(world.joins[&refused].error_code), ErrorCode::GROUP_MAX_SIZE_REACHED);
+    let again = [world.join(&first), world.join(&second)];
+    assert!(again.iter().all(|token| world.joins[token].error_code == 0));
 }
 
 #[test]
@@ -276,7 +285,7 @@ fn commits_are_taken_from_members_of_the_generation_and_from_nobody_else() {
     assert_eq!(check(1, &first), ErrorCode::ILLEGAL_GENERATION);
     assert_eq!(check(2, "other"), ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(check(-1, ""), ErrorCode::UNKNOWN_MEMBER_ID);
-    let mut empty = Group::new("e", 0);
+    let mut empty = ClassicGroup::new("e", 0);
     assert_eq!(empty.check_commit(-1, "", None, false, 0), ErrorCode::NONE);
     assert_eq!(empty.check_commit(3, "m", None, false, 0), ErrorCode::UNKNOWN_MEMBER_ID);
 }
@@ -310,7 +319,7 @@ fn a_static_member_comes_back_without_a_rebalance() {
 fn a_stored_group_goes_on_after_a_restart() {
     let (mut world, first, second) = World::stable_pair();
     let Some(Record::Group { value: Some(stored), .. }) = world.stored.last().cloned() else { panic!() };
-    let mut restored = Group::new("g", 0);
+    let mut restored = ClassicGroup::new("g", 0);
     restored.replay_metadata(stored, world.now_ms);
     world.group = restored;
     assert_eq!(world.group.state(), State::Stable);
@@ -320,50 +329,6 @@ fn a_stored_group_goes_on_after_a_restart() {
     assert!(!world.group.is_subscribed_to("u"));
     let sync = world.sync(&second, &[]);
     assert_eq!(&world.syncs[&sync].assignment[..], b"b");
-}
-
-#[test]
-fn offsets_expire_only_when_nobody_needs_them() {
-    let offset = |commit_timestamp| {
-        Some(OffsetAndMetadata {
-            offset: 1,
-            leader_epoch: -1,
-            metadata: String::new(),
-            commit_timestamp,
-            expire_timestamp: None,
-        })
-    };
-    let mut simple = Group::new("s", 0);
-    simple.replay_offset(TopicPartition::new("t", 0), offset(1000));
-    simple.replay_offset(TopicPartition::new("t", 1), offset(5000));
-    assert_eq!(simple.expired_offsets(1000, 1999), []);
-    assert_eq!(simple.expired_offsets(1000, 2000), [TopicPartition::new("t", 0)]);
-    let (mut world, ..) = World::stable_pair();
-    world.group.replay_offset(TopicPartition::new("t", 0), offset(0));
-    world.group.replay_offset(TopicPartition::new("u", 0), offset(0));
-    assert_eq!(world.group.expired_offsets(1000, 5000), [TopicPartition::new("u", 0)]);
-}
-
-#[test]
-fn offsets_of_a_transaction_count_when_it_commits() {
-    let offset = |offset| OffsetAndMetadata {
-        offset,
-        leader_epoch: -1,
-        metadata: String::new(),
-        commit_timestamp: 0,
-        expire_timestamp: None,
-    };
-    let partition = TopicPartition::new("t", 0);
-    let mut group = Group::new("g", 0);
-    group.replay_pending_offset(7, partition.clone(), offset(3));
-    assert!(group.is_unstable(&partition) && group.offsets().is_empty() && !group.is_forgettable());
-    group.replay_transaction_end(7, false);
-    assert!(!group.is_unstable(&partition) && group.offsets().is_empty());
-    group.replay_pending_offset(7, partition.clone(), offset(4));
-    group.replay_transaction_end(8, true);
-    assert!(group.offsets().is_empty());
-    group.replay_transaction_end(7, true);
-    assert_eq!(group.offsets()[&partition].offset, 4);
 }
 
 /// Random members do random things: nobody is answered twice, generations only grow, and while the group is stable
