@@ -116,7 +116,7 @@ impl View<'_> {
         let mut topics = Vec::with_capacity(asked.len());
         for MetadataRequestTopic { topic_id, name } in asked {
             // The 4.1 Java client that asks by id gives an empty name with it.
-            let name = name.as_ref().filter(|name| !(name.is_empty() && !topic_id.is_zero()));
+            let name = name.as_ref().filter(|name| !name.is_empty() || topic_id.is_zero());
             let topic = match name {
                 Some(name) if !seen.insert(name.as_str()) => continue,
                 Some(name) => match self.cluster.topics.get(name.as_str()) {
