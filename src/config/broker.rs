@@ -177,6 +177,7 @@ broker_config! {
     replica_fetch_wait_max_ms: i32,
     replica_high_watermark_checkpoint_interval_ms: i64,
     replica_lag_time_max_ms: i64,
+    replica_selector_class: Option<String>,
     replica_socket_timeout_ms: i32,
     request_timeout_ms: i32,
     reserved_broker_max_id: i32,

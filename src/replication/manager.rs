@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::delayed::{Moved, Parking};
 use super::fetcher::{FetcherContext, Fetchers};
-use super::metadata::MetadataCache;
+use super::metadata::{ClusterMetadata, MetadataCache};
 use super::partition::{Action, Event, LeaderAndIsr, Limits, Millis, Partition};
 use super::{AppendOrigin, Appended, Error, Fetched, FollowerFetch, Isolation, ReadParams, ReadResult, RequiredAcks};
 use crate::log::{Log, LogConfig, LogManager, NewLog, UpperBound};
@@ -397,6 +397,20 @@ impl Replica {
             self.parking.wake(Moved::HighWatermark);
         }
         Ok(self.log.log_start_offset())
+    }
+
+    /// The follower that a consumer in `rack` should rather read from, if we lead (KIP-392): in sync, in that rack, and
+    /// the furthest of those; None if we are in that rack ourselves, or nobody is.
+    ///
+    /// Source: `RackAwareReplicaSelector`.
+    pub fn preferred_read_replica(&self, rack: &str, fetch_offset: i64, cluster: &ClusterMetadata) -> Option<i32> {
+        let partition = self.partition.lock();
+        let is_there = |id: i32| cluster.brokers.get(&id).is_some_and(|broker| broker.rack.as_deref() == Some(rack));
+        if partition.leader().is_none_or(is_there) {
+            return None;
+        }
+        let near = partition.readable_followers(fetch_offset).into_iter().filter(|(id, _)| is_there(*id));
+        near.max_by_key(|(_, log_end_offset)| *log_end_offset).map(|(id, _)| id)
     }
 
     /// The least log start among the replicas that live.

@@ -164,6 +164,8 @@ pub struct ReadResult {
     pub in_older_segment: bool,
     /// Epoch and end offset from which the client's log differs; then there are no records.
     pub diverging_epoch: Option<(i32, i64)>,
+    /// Who should be asked instead; then there are no records.
+    pub preferred_read_replica: Option<i32>,
     /// Producer id and first offset of aborted transactions in the range; None unless reading committed.
     pub aborted_transactions: Option<Vec<(i64, i64)>>,
 }
@@ -179,6 +181,7 @@ impl Default for ReadResult {
             records: None,
             in_older_segment: false,
             diverging_epoch: None,
+            preferred_read_replica: None,
             aborted_transactions: None,
         }
     }

@@ -293,6 +293,19 @@ impl Partition {
         if maximal < self.min_isr() { Err(ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND) } else { Ok(true) }
     }
 
+    /// The followers in sync from which a consumer may read at `fetch_offset`: with their log's end, the one that
+    /// caught up last behind the others of the same.
+    pub fn readable_followers(&self, fetch_offset: i64) -> Vec<(i32, i64)> {
+        let Role::Leader(leadership) = &self.role else { return Vec::new() };
+        let can_serve = |id: &i32, follower: &Follower| {
+            self.isr.contains(id) && (follower.log_start_offset..=follower.log_end_offset).contains(&fetch_offset)
+        };
+        let mut readable: Vec<(&i32, &Follower)> =
+            leadership.followers.iter().filter(|(id, follower)| can_serve(id, follower)).collect();
+        readable.sort_by_key(|(_, follower)| follower.last_caught_up);
+        readable.into_iter().map(|(id, follower)| (*id, follower.log_end_offset)).collect()
+    }
+
     /// The least log start among the replicas that live: what lies below is gone everywhere.
     pub fn low_watermark(&self, own_log_start: i64, is_alive: impl Fn(i32) -> bool) -> i64 {
         let Role::Leader(leadership) = &self.role else { return own_log_start };

@@ -71,3 +71,33 @@ async fn a_follower_that_was_away_catches_up_and_joins_again() {
     assert_eq!(log_of(&one, "t").await, ["a", "b", "c"]);
     one.broker.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_is_sent_to_the_replica_in_its_rack() {
+    let cluster = Cluster::start().await;
+    let selector = ("replica.selector.class", "org.apache.kafka.common.replica.RackAwareReplicaSelector");
+    let (a, b) = ([selector, ("broker.rack", "a")], [selector, ("broker.rack", "b")]);
+    let (zero, one) = tokio::join!(cluster.broker("0", &a), cluster.broker("1", &b));
+    create(&[&zero, &one], "t", &[&[0, 1]]).await;
+    let peer = zero.connect().await;
+    until_in_sync(&peer, "t", 2).await;
+    produce(&peer, "t", &["x"]).await;
+    until_log(&one, "t", &["x"]).await;
+    let ask = async |peer: &Peer, rack: &str| {
+        let request = FetchRequest { rack_id: rack.to_owned(), ..fetch_request("t", 0) };
+        let partition = peer.call(&request, 11).await.unwrap().responses.remove(0).partitions.remove(0);
+        (partition.preferred_read_replica, values(&partition.records).len())
+    };
+    let began = Instant::now();
+    // The follower's next fetch tells the leader that it has the record.
+    while ask(&peer, "b").await != (1, 0) {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(ask(&peer, "a").await, (-1, 1));
+    assert_eq!(ask(&peer, "c").await, (-1, 1), "nobody is there");
+    assert_eq!(ask(&one.connect().await, "b").await, (-1, 1), "a follower serves what is committed");
+    for broker in [one, zero] {
+        broker.broker.shutdown().await;
+    }
+}

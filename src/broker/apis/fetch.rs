@@ -25,6 +25,10 @@ use crate::wire::{ApiKey, Bytes, ErrorCode, Reader, Uuid, Writer, codec};
 
 /// The replica id of a consumer.
 const CONSUMER: i32 = -1;
+/// Says in an answer that the one who was asked is the one to ask.
+const NO_REPLICA: i32 = -1;
+/// The only value of `replica.selector.class` that lets consumers read from followers.
+const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 /// Reads like a consumer, but from any replica.
 const DEBUGGING_CONSUMER: i32 = -2;
 
@@ -56,6 +60,8 @@ struct Request {
     min_bytes: i32,
     max_bytes: i32,
     read_committed: bool,
+    /// Where the consumer is, if it says so.
+    rack: Option<String>,
     session: fetch_session::Request,
 }
 
@@ -87,8 +93,9 @@ impl Request {
                 skip_tags(&mut r, flexible)?;
             }
         }
+        let mut rack = None;
         if version >= 11 {
-            let _rack = r.nullable_string(flexible)?;
+            rack = r.nullable_string(flexible)?.filter(|rack| !rack.is_empty());
         }
         if flexible && let Some(id) = replica_state(&mut r, version)? {
             replica_id = id;
@@ -102,7 +109,7 @@ impl Request {
             uses_ids: version >= 13,
             is_follower: replica_id >= 0,
         };
-        Ok(Request { replica_id, max_wait_ms, min_bytes, max_bytes, read_committed, session })
+        Ok(Request { replica_id, max_wait_ms, min_bytes, max_bytes, read_committed, rack, session })
     }
 }
 
@@ -153,6 +160,8 @@ struct Fetch {
     min_bytes: usize,
     max_bytes: usize,
     read_committed: bool,
+    /// A consumer's rack, if there may be a replica that is nearer to it than the leader.
+    rack: Option<String>,
     what: Context,
 }
 
@@ -195,6 +204,7 @@ impl Fetch {
             true => i32::MAX,
             false => broker.config().fetch_max_bytes,
         };
+        let selects = broker.config().replica_selector_class.as_deref() == Some(RACK_AWARE);
         let max_bytes = request.max_bytes.min(own_limit).max(0) as usize;
         Ok(Fetch {
             broker: broker.clone(),
@@ -204,6 +214,7 @@ impl Fetch {
             min_bytes: (request.min_bytes.max(0) as usize).min(max_bytes),
             max_bytes,
             read_committed: request.read_committed,
+            rack: request.rack.filter(|_| selects && !is_follower),
             what,
         })
     }
@@ -352,7 +363,7 @@ impl Fetch {
             }
         }
         if version >= 11 {
-            w.i32(-1); // preferred_read_replica
+            w.i32(read.preferred_read_replica.unwrap_or(NO_REPLICA));
         }
         match converted {
             Some(Ok(bytes)) => {
@@ -401,7 +412,7 @@ impl Item {
             Ok(read) => Told {
                 error: ErrorCode::NONE,
                 has_records: read.records.is_some(),
-                diverged: read.diverging_epoch.is_some(),
+                diverged: read.diverging_epoch.is_some() || read.preferred_read_replica.is_some(),
                 high_watermark: read.high_watermark,
                 log_start_offset: read.log_start_offset,
             },
@@ -443,6 +454,7 @@ impl Reading<'_> {
                 self.one_batch &= len == 0;
                 // Reading from a segment that does not grow any more, one waits in vain.
                 pass.cannot_wait |= read.diverging_epoch.is_some() || read.in_older_segment && len > 0;
+                pass.cannot_wait |= read.preferred_read_replica.is_some();
             }
             Err(_) => pass.cannot_wait = true,
         }
@@ -458,6 +470,15 @@ impl Reading<'_> {
         match &wanted.topic {
             TopicRef::Id(id) if *id != replica.topic_id() => Err(ErrorCode::INCONSISTENT_TOPIC_ID),
             _ => Ok(replica),
+        }
+    }
+
+    /// What was read, or the replica that is nearer to the consumer.
+    fn nearer(&self, replica: &Replica, wanted: &Wanted, read: ReadResult) -> ReadResult {
+        let Some(rack) = self.fetch.rack.as_deref().filter(|_| read.diverging_epoch.is_none()) else { return read };
+        match replica.preferred_read_replica(rack, wanted.fetch_offset, self.cluster) {
+            None => read,
+            preferred => ReadResult { preferred_read_replica: preferred, records: None, ..read },
         }
     }
 
@@ -487,7 +508,7 @@ impl Reading<'_> {
                 };
                 replica.read_for_follower(&params, &follower)
             }
-            false => replica.read(&params),
+            false => replica.read(&params).map(|read| self.nearer(replica, wanted, read)),
         };
         read.map_err(|error| error.code())
     }

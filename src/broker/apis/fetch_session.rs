@@ -55,6 +55,7 @@ pub(super) struct Wanted {
 pub(super) struct Told {
     pub error: ErrorCode,
     pub has_records: bool,
+    /// The client is sent back in its log, or to another replica.
     pub diverged: bool,
     pub high_watermark: i64,
     pub log_start_offset: i64,
