@@ -261,12 +261,12 @@ def told(checks):
 
 
 def python():
-    """The Python of a virtual environment that has confluent-kafka."""
+    """The Python of a virtual environment that has confluent-kafka and kazoo."""
     venv = os.path.join(os.environ.get("CONF_CACHE", os.path.expanduser("~/.cache/kconf")), "venv-kcat")
     path = os.path.join(venv, "bin", "python")
-    has = lambda: os.path.exists(path) and not subprocess.run([path, "-c", "import confluent_kafka"],
+    has = lambda: os.path.exists(path) and not subprocess.run([path, "-c", "import confluent_kafka, kazoo"],
                                                               capture_output=True).returncode
     if not has():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([path, "-m", "pip", "-q", "install", "confluent-kafka"], check=True)
+        subprocess.run([path, "-m", "pip", "-q", "install", "confluent-kafka", "kazoo"], check=True)
     return path

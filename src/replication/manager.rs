@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::delayed::{Moved, Parking};
 use super::fetcher::{FetcherContext, Fetchers};
 use super::metadata::{ClusterMetadata, MetadataCache};
-use super::partition::{Action, Event, LeaderAndIsr, Limits, Millis, Partition};
+use super::partition::{Action, Event, LeaderAndIsr, Limits, Millis, Partition, diverging_epoch, truncation_point};
 use super::{AppendOrigin, Appended, Error, Fetched, FollowerFetch, Isolation, ReadParams, ReadResult, RequiredAcks};
 use crate::log::{Log, LogConfig, LogManager, NewLog, UpperBound};
 use crate::wire::messages::leader_and_isr::{
@@ -271,9 +271,7 @@ impl Replica {
         if fetch_offset < self.log.log_start_offset() {
             return Err(ErrorCode::OFFSET_OUT_OF_RANGE.into());
         }
-        let known = self.end_offset_for_epoch(last_fetched_epoch);
-        let Some((epoch, end_offset)) = known else { return Err(ErrorCode::OFFSET_OUT_OF_RANGE.into()) };
-        Ok((epoch < last_fetched_epoch || end_offset < fetch_offset).then_some((epoch, end_offset)))
+        Ok(diverging_epoch(last_fetched_epoch, fetch_offset, self.end_offset_for_epoch(last_fetched_epoch))?)
     }
 
     /// Appends what the leader sent, and takes over how far it has got.
@@ -315,23 +313,13 @@ impl Replica {
     ///
     /// # Errors
     /// `Refused` if we do not follow in that leader epoch; `Log`. It may read much: call it where blocking is allowed.
-    ///
-    /// Source: `AbstractFetcherThread.getOffsetTruncationState`; KIP-279.
     pub fn truncate_to_epoch(&self, leader_epoch: i32, epoch: i32, end_offset: i64) -> Result<bool, Error> {
         let mut partition = self.partition.lock();
         partition.check_follows(leader_epoch)?;
         let log_end = self.log.log_end_offset();
-        let (to, complete) = if end_offset < 0 {
-            // The leader knows less than any epoch: only what is committed is sure.
-            (self.log.high_watermark(), true)
-        } else if epoch < 0 {
-            (end_offset.min(log_end), true)
-        } else {
-            match self.log.end_offset_for(epoch) {
-                Some((own_epoch, own_end)) => (own_end.min(end_offset).min(log_end), own_epoch == epoch),
-                None => (end_offset.min(log_end), true),
-            }
-        };
+        let own_end = self.log.end_offset_for(epoch);
+        let (to, complete) = truncation_point(epoch, end_offset, own_end, self.log.high_watermark());
+        let to = to.min(log_end);
         self.cut(&mut partition, |log, now| log.truncate_to(to, now).map(drop))?;
         Ok(complete)
     }

@@ -519,5 +519,34 @@ impl Partition {
     }
 }
 
+/// Where the log of one who asks, whose last record has the epoch `last_fetched_epoch`, ceases to be like ours, in
+/// which that epoch ends at `known` (the largest not above it, and its end). None: it does not.
+///
+/// # Errors
+/// `OFFSET_OUT_OF_RANGE` if we know nothing of the epoch.
+///
+/// Source: `Partition.readRecords`; KIP-595.
+pub fn diverging_epoch(
+    last_fetched_epoch: i32,
+    fetch_offset: i64,
+    known: Option<(i32, i64)>,
+) -> Result<Option<(i32, i64)>, ErrorCode> {
+    let (epoch, end_offset) = known.ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+    Ok((epoch < last_fetched_epoch || end_offset < fetch_offset).then_some((epoch, end_offset)))
+}
+
+/// Where a follower cuts its log to be like the leader's, of which `epoch` ends at `end_offset` (-1 each: unknown).
+/// `own_end`: the largest epoch not above it that the follower has, and its end. True: nothing differs any more.
+///
+/// Source: `AbstractFetcherThread.getOffsetTruncationState`; KIP-279.
+pub fn truncation_point(epoch: i32, end_offset: i64, own_end: Option<(i32, i64)>, high_watermark: i64) -> (i64, bool) {
+    match own_end {
+        // The leader knows less than any epoch: only what is committed is sure.
+        _ if end_offset < 0 => (high_watermark, true),
+        Some((own_epoch, own_end)) if epoch >= 0 => (own_end.min(end_offset), own_epoch == epoch),
+        _ => (end_offset, true),
+    }
+}
+
 #[cfg(test)]
 mod tests;
