@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use crate::config::BrokerConfig;
 use crate::controller::Controller;
 use crate::group::GroupCoordinator;
-use crate::log::LogManager;
+use crate::log::{LogCleaner, LogManager};
 use crate::network::{Handler, Peer, Reply, RequestContext};
 use crate::registry::{Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
@@ -60,6 +60,7 @@ pub struct Broker {
     pub(crate) session: Session,
     pub(crate) logs: Arc<LogManager>,
     /// Our picture of the cluster, as the controller draws it.
+    pub(crate) cleaner: Arc<LogCleaner>,
     pub(crate) metadata: Arc<MetadataCache>,
     pub(crate) replicas: Arc<ReplicaManager>,
     pub(crate) groups: Arc<GroupCoordinator>,
@@ -159,8 +160,11 @@ impl Broker {
         tasks.iter().for_each(JoinHandle::abort);
         self.replicas.stop_fetching();
         self.controller.stop();
-        let logs = self.logs.clone();
-        let synced = tokio::task::spawn_blocking(move || logs.shutdown(wall_ms()));
+        let (logs, cleaner) = (self.logs.clone(), self.cleaner.clone());
+        let synced = tokio::task::spawn_blocking(move || {
+            cleaner.stop();
+            logs.shutdown(wall_ms());
+        });
         if synced.await.is_err() {
             tracing::error!("logs could not be closed in order");
         }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::topic_configs::TopicConfigs;
+use super::topic_configs::{TopicConfigs, cleaner_config};
 use super::{Broker, Error, FetchSessions, Requests, Running, groups, internal_topic, transactions, wall_ms};
 use crate::config::{BrokerConfig, Endpoint, SecurityProtocol};
 use crate::controller::Controller;
-use crate::log::{LogManager, LogManagerOptions};
+use crate::log::{LogCleaner, LogManager, LogManagerOptions};
 use crate::network::{self, Limits, Listener};
 use crate::registry::session::{CreateMode, Op};
 use crate::registry::znodes::{ClusterId, ConfigEntity, DELETE_TOPICS, EntityConfig, PERSISTENT_PATHS, TOPICS};
@@ -67,6 +67,7 @@ impl Broker {
         replicas.on_leadership(internal_topic::follow_leadership(groups.clone(), transactions.clone()));
         let registered = watch::Sender::new(-1);
         let slots = config.max_incremental_fetch_session_cache_slots.max(0) as usize;
+        let cleaner = cleaner_config(&config);
         let config = watch::Sender::new(config);
         replicas.start_fetching(FetcherContext {
             broker_id,
@@ -85,6 +86,7 @@ impl Broker {
             topic_configs,
             config_changes: watch::Sender::new(-1),
             session,
+            cleaner: Arc::new(LogCleaner::start(logs.clone(), cleaner)),
             logs,
             metadata,
             replicas,

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 
 use super::Broker;
 use crate::config::{BrokerConfig, CompressionType, TimestampType, TopicConfig};
-use crate::log::{CleanupPolicy, LogConfig};
+use crate::log::{CleanerConfig, CleanupPolicy, LogConfig};
 use crate::registry::znodes::{ConfigEntity, EntityConfig};
 use crate::registry::{self, Session};
 use crate::wire::batch::{self, Compression, CompressionSettings};
@@ -95,9 +95,23 @@ impl Broker {
         config.advertised_listeners = before.advertised_listeners.clone();
         let config = Arc::new(config);
         self.config.send_replace(config.clone());
+        let (cleaner, cleaner_config) = (self.cleaner.clone(), cleaner_config(&config));
+        // Waits for the threads' end, if they are to be others.
+        tokio::task::spawn_blocking(move || cleaner.reconfigure(cleaner_config));
         for topic in self.replicas.topics() {
             self.replicas.update_topic_config(&topic, &self.topic_configs.log_config(&config, &topic));
         }
+    }
+}
+
+/// The `log.cleaner.*` keys as the cleaner wants them; without `log.cleaner.enable` it has no threads.
+pub(super) fn cleaner_config(config: &BrokerConfig) -> CleanerConfig {
+    CleanerConfig {
+        threads: if config.log_cleaner_enable { config.log_cleaner_threads.max(0) as usize } else { 0 },
+        dedupe_buffer_size: config.log_cleaner_dedupe_buffer_size.max(0) as u64,
+        load_factor: config.log_cleaner_io_buffer_load_factor,
+        max_bytes_per_second: config.log_cleaner_io_max_bytes_per_second,
+        backoff_ms: config.log_cleaner_backoff_ms,
     }
 }
 

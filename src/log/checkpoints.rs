@@ -24,6 +24,9 @@ pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// Log start offsets that lie above their first segment's base.
 pub const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
 
+/// Where the cleaner stopped in compacted logs.
+pub const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
+
 /// The text of a checkpoint with these lines.
 pub(super) fn encode(lines: impl Iterator<Item = String>) -> String {
     let lines: Vec<String> = lines.collect();

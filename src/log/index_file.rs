@@ -47,6 +47,11 @@ impl<const N: usize> IndexFile<N> {
         Ok(IndexFile { base_offset, suffix, file: LazyFile::new(), on_disk: 0, pending: Vec::new() })
     }
 
+    /// The file has been renamed: from now on its name ends so.
+    pub fn renamed_to(&mut self, suffix: &'static str) {
+        self.suffix = suffix;
+    }
+
     /// The index of an existing segment; None if there is no file, or its size is no multiple of an entry's.
     pub fn open(dir: &Path, base_offset: i64, suffix: &'static str) -> io::Result<Option<IndexFile<N>>> {
         match fs::metadata(dir.join(file_name(base_offset, suffix))) {

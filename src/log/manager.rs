@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 pub use self::moves::{DirContents, LogSize};
 use super::Log;
-use super::checkpoints::{self, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS};
+use super::checkpoints::{self, CLEANER_OFFSETS, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS};
 use super::config::LogConfig;
 use super::error::Error;
 use super::log_dir::{self, Failures, LogDir, MetaProperties};
@@ -177,6 +177,7 @@ impl LogManager {
         let recovery_points = read(RECOVERY_POINTS);
         let high_watermarks = read(HIGH_WATERMARKS);
         let log_start_offsets = read(LOG_START_OFFSETS);
+        let cleaner_offsets = read(CLEANER_OFFSETS);
         let mut folders = Vec::new();
         for entry in fs::read_dir(dir.path()).map_err(storage)? {
             let entry = entry.map_err(storage)?;
@@ -219,6 +220,7 @@ impl LogManager {
                 let config = (options.config_of)(&partition.topic);
                 let high_watermark = checkpointed(&high_watermarks);
                 let log = Log::open(Arc::clone(dir), path.clone(), partition.clone(), config, load, high_watermark)?;
+                log.state.lock().first_dirty_offset = checkpointed(&cleaner_offsets);
                 let logs = if *is_future { &self.futures } else { &self.logs };
                 let log = Arc::new(log);
                 let duplicate = logs.write().insert(partition.clone(), log.clone());
@@ -427,6 +429,11 @@ impl LogManager {
         self.write_checkpoint(LOG_START_OFFSETS, Log::checkpointed_log_start_offset);
     }
 
+    /// After every round of the cleaner.
+    pub(super) fn checkpoint_cleaner_offsets(&self) {
+        self.write_checkpoint(CLEANER_OFFSETS, |log| log.state.lock().first_dirty_offset);
+    }
+
     /// Every `log.retention.check.interval.ms`: deletes segments past retention.
     pub fn run_retention(&self, now_ms: i64) {
         self.for_each_log("retention", |log| log.delete_old_segments(now_ms).map(drop));
@@ -476,6 +483,11 @@ impl LogManager {
         self.write_checkpoint(RECOVERY_POINTS, |log| Some(log.recovery_point()));
         self.write_checkpoint(LOG_START_OFFSETS, Log::checkpointed_log_start_offset);
         self.write_checkpoint(HIGH_WATERMARKS, |log| Some(log.high_watermark()));
+        // Brokers without compacted topics have no such file.
+        let cleaned = |log: &Arc<Log>| log.state.lock().first_dirty_offset.is_some();
+        if !changes.stale.is_empty() || self.all_logs().iter().any(cleaned) {
+            self.checkpoint_cleaner_offsets();
+        }
         changes.stale.clear();
     }
 

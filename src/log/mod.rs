@@ -16,6 +16,7 @@
 
 mod append;
 pub mod checkpoints;
+mod cleaner;
 mod config;
 mod error;
 mod index_file;
@@ -48,6 +49,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use append::AppendInfo;
+pub use cleaner::{CleanerConfig, LogCleaner};
 pub use config::{CleanupPolicy, LogConfig};
 pub use error::{Error, RecordError};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
@@ -105,8 +107,10 @@ struct State {
     /// nothing that a start would not throw away.
     epochs_unwritten: bool,
     tail: Tail,
-    /// Raised by every truncation, so that a reader can tell that what it saw is gone.
+    /// Raised by every truncation and every swap, so that a reader can tell that what it saw is gone.
     truncations: u64,
+    /// Where the cleaner's last round ended; None before the first.
+    first_dirty_offset: Option<i64>,
     /// Files renamed to `.deleted`, with the time when they go for good.
     deleted: Vec<(i64, Vec<PathBuf>)>,
     /// Names in the folder have changed since it was last synced.
@@ -144,6 +148,7 @@ impl Log {
             epochs_unwritten: false,
             tail: Tail::default(),
             truncations: 0,
+            first_dirty_offset: None,
             deleted: Vec::new(),
             dir_dirty: false,
         };

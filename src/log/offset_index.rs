@@ -14,6 +14,8 @@ use std::path::Path;
 use super::index_file::{IndexFile, Search};
 
 pub(super) const SUFFIX: &str = "index";
+/// While the cleaner writes it.
+pub(super) const CLEANED_SUFFIX: &str = "index.cleaned";
 pub(super) const ENTRY: usize = 8;
 
 /// A place in a segment, and the last offset of the batch that starts there.
@@ -37,6 +39,16 @@ pub(super) fn decode(base_offset: i64, entry: [u8; ENTRY]) -> OffsetPosition {
 }
 
 impl OffsetIndex {
+    /// The index of a segment that is not the log's yet.
+    pub fn create_cleaned(dir: &Path, base_offset: i64) -> io::Result<OffsetIndex> {
+        Ok(OffsetIndex { base_offset, file: IndexFile::create(dir, base_offset, CLEANED_SUFFIX)? })
+    }
+
+    /// The segment has become the log's.
+    pub fn swapped_in(&mut self) {
+        self.file.renamed_to(SUFFIX);
+    }
+
     pub fn create(dir: &Path, base_offset: i64) -> io::Result<OffsetIndex> {
         Ok(OffsetIndex { base_offset, file: IndexFile::create(dir, base_offset, SUFFIX)? })
     }

@@ -191,13 +191,14 @@ impl Log {
     /// # Errors
     /// `Storage`; `CorruptBatch` and its kin if the batch that holds it cannot be decoded.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<FoundOffset>, Error> {
-        let mut at = 0;
+        // By offset, not by number: segments may be merged or deleted meanwhile.
+        let mut from_base = i64::MIN;
         loop {
             let (scan, log_start_offset) = {
                 let mut state = self.state.lock();
                 self.check_online(&state)?;
                 let log_start_offset = state.log_start_offset;
-                match state.scan_for_timestamp(&mut at, timestamp).map_err(|error| self.failed(error))? {
+                match state.scan_for_timestamp(&mut from_base, timestamp).map_err(|error| self.failed(error))? {
                     Some(scan) => (scan, log_start_offset),
                     None => return Ok(None),
                 }
@@ -214,7 +215,6 @@ impl Log {
                     return Ok(found);
                 }
             }
-            at += 1;
         }
     }
 
@@ -333,14 +333,15 @@ impl State {
         })
     }
 
-    /// A walk over the first segment, from number `at` on, that holds a timestamp of at least `timestamp`.
-    fn scan_for_timestamp(&mut self, at: &mut usize, timestamp: i64) -> io::Result<Option<Scan>> {
+    /// A walk over the first segment, of those based at `from_base` or later, that holds a timestamp of at least
+    /// `timestamp`; the next walk goes on behind it.
+    fn scan_for_timestamp(&mut self, from_base: &mut i64, timestamp: i64) -> io::Result<Option<Scan>> {
         let State { segments, path, .. } = self;
-        while let Some(segment) = segments.get_mut(*at) {
+        for segment in segments.iter_mut().filter(|segment| segment.base_offset >= *from_base) {
             if segment.size == 0 || segment.max_timestamp(path)?.timestamp < timestamp {
-                *at += 1;
                 continue;
             }
+            *from_base = segment.base_offset + 1;
             let from = match segment.time_index.find_below(path, timestamp)? {
                 Some(below) => segment.offset_index.find(path, below.offset)?.map_or(0, |entry| entry.position),
                 None => 0,

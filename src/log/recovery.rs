@@ -26,15 +26,15 @@ use super::config::LogConfig;
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::{AppendOrigin, ProducerState, ProducerUpdate};
 use super::scan::{Entry, Scan};
-use super::segment::{BatchMeta, DELETED_SUFFIX, LOG_SUFFIX, Segment, file_name, offset_of};
+use super::segment::{
+    BatchMeta, CLEANED_SUFFIX, DELETED_SUFFIX, LOG_SUFFIX, SWAP_SUFFIX, Segment, file_name, offset_of,
+};
 use super::transaction_index::{self, AbortedTxn};
 use super::{offset_index, time_index};
 use crate::wire::batch::{self, Batch, legacy};
 
 pub(super) const SNAPSHOT_SUFFIX: &str = "snapshot";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
-const CLEANED_SUFFIX: &str = ".cleaned";
-const SWAP_SUFFIX: &str = ".swap";
 
 /// What is known about a partition before its folder is read.
 #[derive(Clone, Copy, Debug)]

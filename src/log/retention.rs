@@ -213,6 +213,7 @@ impl State {
         let State { segments, path, .. } = self;
         segments.back_mut().expect("a log has at least one segment").truncate(path, offset)?;
         self.log_end_offset = offset;
+        self.first_dirty_offset = self.first_dirty_offset.map(|dirty| dirty.min(offset));
         self.recovery_point = self.recovery_point.min(offset);
         self.log_start_offset = self.log_start_offset.min(offset);
         if self.leader_epochs.truncate_from_end(offset) {
@@ -245,6 +246,7 @@ impl State {
         self.delete_snapshots(|_| true)?;
         self.log_start_offset = offset;
         self.log_end_offset = offset;
+        self.first_dirty_offset = None;
         self.recovery_point = offset;
         self.producers = ProducerState::starting_at(offset);
         self.leader_epochs.clear();

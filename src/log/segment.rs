@@ -19,6 +19,10 @@ use super::time_index::{self, TimeIndex, TimestampOffset};
 use super::transaction_index::{self, AbortedTxn, TransactionIndex};
 
 pub(super) const LOG_SUFFIX: &str = "log";
+/// What the cleaner's files end in while it writes them, and once they are whole.
+pub(super) const CLEANED_SUFFIX: &str = ".cleaned";
+pub(super) const SWAP_SUFFIX: &str = ".swap";
+const CLEANED_LOG_SUFFIX: &str = "log.cleaned";
 /// What a file to be removed is renamed to; it goes for good after `file.delete.delay.ms`.
 pub(super) const DELETED_SUFFIX: &str = ".deleted";
 
@@ -47,6 +51,8 @@ pub(super) struct BatchMeta {
 
 pub(super) struct Segment {
     pub base_offset: i64,
+    /// What the `.log` is called: the cleaner's has another name until it is the log's.
+    suffix: &'static str,
     file: LazyFile,
     /// Bytes of whole batches.
     pub size: u64,
@@ -71,13 +77,31 @@ pub(super) struct IndexesUnusable {
 impl Segment {
     /// A new, empty segment with its files.
     pub fn create(dir: &Path, base_offset: i64, now_ms: i64) -> io::Result<Segment> {
-        File::create(dir.join(file_name(base_offset, LOG_SUFFIX)))?;
+        let indexes = (OffsetIndex::create(dir, base_offset)?, TimeIndex::create(dir, base_offset)?);
+        Segment::create_as(dir, base_offset, LOG_SUFFIX, indexes, now_ms)
+    }
+
+    /// A new, empty segment for the cleaner to fill: no log's yet.
+    pub fn create_cleaned(dir: &Path, base_offset: i64) -> io::Result<Segment> {
+        let indexes = (OffsetIndex::create_cleaned(dir, base_offset)?, TimeIndex::create_cleaned(dir, base_offset)?);
+        Segment::create_as(dir, base_offset, CLEANED_LOG_SUFFIX, indexes, 0)
+    }
+
+    fn create_as(
+        dir: &Path,
+        base_offset: i64,
+        suffix: &'static str,
+        (offset_index, time_index): (OffsetIndex, TimeIndex),
+        now_ms: i64,
+    ) -> io::Result<Segment> {
+        File::create(dir.join(file_name(base_offset, suffix)))?;
         Ok(Segment {
             base_offset,
+            suffix,
             file: LazyFile::new(),
             size: 0,
-            offset_index: OffsetIndex::create(dir, base_offset)?,
-            time_index: TimeIndex::create(dir, base_offset)?,
+            offset_index,
+            time_index,
             transaction_index: TransactionIndex::default(),
             bytes_since_index_entry: 0,
             max_timestamp: Some(TimestampOffset { timestamp: -1, offset: base_offset }),
@@ -121,6 +145,7 @@ impl Segment {
         };
         let segment = Segment {
             base_offset,
+            suffix: LOG_SUFFIX,
             file: LazyFile::new(),
             size,
             offset_index,
@@ -137,7 +162,14 @@ impl Segment {
 
     /// The `.log`, open.
     pub fn file(&self, dir: &Path) -> io::Result<Arc<File>> {
-        self.file.get(|| dir.join(file_name(self.base_offset, LOG_SUFFIX)))
+        self.file.get(|| dir.join(file_name(self.base_offset, self.suffix)))
+    }
+
+    /// The files have got the names of a log's segment.
+    pub fn swapped_in(&mut self) {
+        self.suffix = LOG_SUFFIX;
+        self.offset_index.swapped_in();
+        self.time_index.swapped_in();
     }
 
     /// A walk over the headers of the batches from a position on.
@@ -260,7 +292,7 @@ impl Segment {
     }
 
     /// The first batch's largest timestamp; -1 if there is none.
-    fn first_timestamp(&mut self, dir: &Path) -> io::Result<i64> {
+    pub fn first_timestamp(&mut self, dir: &Path) -> io::Result<i64> {
         if let Some(known) = self.first_timestamp {
             return Ok(known);
         }

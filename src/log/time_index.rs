@@ -14,6 +14,8 @@ use std::path::Path;
 use super::index_file::IndexFile;
 
 pub(super) const SUFFIX: &str = "timeindex";
+/// While the cleaner writes it.
+pub(super) const CLEANED_SUFFIX: &str = "timeindex.cleaned";
 pub(super) const ENTRY: usize = 12;
 
 /// A timestamp, milliseconds since 1970, and an offset that goes with it.
@@ -37,6 +39,16 @@ fn decode(base_offset: i64, entry: [u8; ENTRY]) -> TimestampOffset {
 }
 
 impl TimeIndex {
+    /// The index of a segment that is not the log's yet.
+    pub fn create_cleaned(dir: &Path, base_offset: i64) -> io::Result<TimeIndex> {
+        Ok(TimeIndex { base_offset, file: IndexFile::create(dir, base_offset, CLEANED_SUFFIX)? })
+    }
+
+    /// The segment has become the log's.
+    pub fn swapped_in(&mut self) {
+        self.file.renamed_to(SUFFIX);
+    }
+
     pub fn create(dir: &Path, base_offset: i64) -> io::Result<TimeIndex> {
         Ok(TimeIndex { base_offset, file: IndexFile::create(dir, base_offset, SUFFIX)? })
     }

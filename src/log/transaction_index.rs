@@ -8,7 +8,7 @@
 //! Source: `TransactionIndex`, `AbortedTxn`.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -69,6 +69,22 @@ impl TransactionIndex {
         let sane = rest.is_empty()
             && entries.as_ref().is_some_and(|entries| entries.iter().all(|txn| txn.last_offset >= base_offset));
         Ok(entries.filter(|_| sane).map(|entries| TransactionIndex { entries }))
+    }
+
+    /// A whole index at once, in a file of that suffix; none if there are no entries.
+    pub fn write_new(
+        dir: &Path,
+        base_offset: i64,
+        suffix: &str,
+        entries: Vec<AbortedTxn>,
+    ) -> io::Result<TransactionIndex> {
+        if !entries.is_empty() {
+            let bytes: Vec<u8> = entries.iter().flat_map(AbortedTxn::encode).collect();
+            let mut file = fs::File::create(dir.join(file_name(base_offset, suffix)))?;
+            file.write_all(&bytes)?;
+            file.sync_data()?;
+        }
+        Ok(TransactionIndex { entries })
     }
 
     pub fn push(&mut self, dir: &Path, base_offset: i64, txn: AbortedTxn) -> io::Result<()> {

@@ -2,8 +2,9 @@
 
 use super::record::{put_varint, put_varlong};
 use super::{
-    ATTRIBUTES_AT, CONTROL, CRC_AT, CompressionSettings, HEADER_LEN, Header, LOG_APPEND_TIME, LOG_OVERHEAD, MAGIC,
-    NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TRANSACTIONAL, TimestampType, compress,
+    ATTRIBUTES_AT, CONTROL, CRC_AT, CompressionSettings, DELETE_HORIZON, HEADER_LEN, Header, LOG_APPEND_TIME,
+    LOG_OVERHEAD, MAGIC, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TRANSACTIONAL, TimestampType,
+    compress,
 };
 
 /// Builds one record batch of magic 2.
@@ -96,6 +97,13 @@ impl BatchBuilder {
         self
     }
 
+    /// Says when the tombstones of this batch may go, milliseconds since 1970; takes the base timestamp's place (KIP-534).
+    pub fn delete_horizon(mut self, horizon_ms: i64) -> BatchBuilder {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp = horizon_ms;
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -124,13 +132,13 @@ impl BatchBuilder {
         headers: impl Iterator<Item = Header<'h>> + Clone,
     ) {
         assert!(offset_delta > self.last_offset_delta, "records of a batch are appended in order");
-        if self.count == 0 {
+        if self.count == 0 && self.attributes & DELETE_HORIZON == 0 {
             self.base_timestamp = timestamp_ms;
         }
         let body = &mut self.scratch;
         body.clear();
         body.push(0);
-        put_varlong(body, timestamp_ms - self.base_timestamp);
+        put_varlong(body, timestamp_ms.wrapping_sub(self.base_timestamp));
         put_varint(body, offset_delta);
         put_nullable(body, key);
         put_nullable(body, value);
