@@ -1,8 +1,9 @@
 //! Appending: what a leader takes from clients and coordinators, and what a follower takes from its leader.
 //!
 //! Everything that looks at the bytes happens before the lock: lengths, checksum, counts, timestamps, keys. Under it:
-//! producer state, rolling, stamping, one write. A leader does not decode records unless the topic's configuration
-//! makes it: compacted topics want keys, bounded timestamps want each record's, another codec wants all of them.
+//! producer state, rolling, stamping, one write. A leader walks the records of an uncompressed batch, since they are at
+//! hand; it opens a compressed one only if the topic's configuration makes it: compacted topics want keys, bounded
+//! timestamps want each record's, another codec wants all of them.
 //!
 //! Source: `UnifiedLog.append`, `LogValidator`.
 
@@ -16,7 +17,7 @@ use super::segment::BatchMeta;
 use super::transaction_index::AbortedTxn;
 use super::{Log, State, roll_limits};
 use crate::wire::batch::{
-    self, Batch, BatchBuilder, CompressionSettings, MAX_DECOMPRESSED, NO_TIMESTAMP, Record, TimestampType,
+    self, Batch, BatchBuilder, Compression, CompressionSettings, MAX_DECOMPRESSED, NO_TIMESTAMP, Record, TimestampType,
 };
 
 /// Where an append landed.
@@ -54,6 +55,7 @@ impl Log {
     ) -> Result<AppendInfo, Error> {
         let config = self.config();
         let mut replaced = Vec::new();
+        let mut wrong_max_timestamp = None;
         let mut rest = &records[..];
         let mut count = 0;
         while !rest.is_empty() {
@@ -63,7 +65,8 @@ impl Log {
             if count > 1 && origin == AppendOrigin::Client {
                 return Err(Error::invalid_record("Compressed outer record has more than one batch"));
             }
-            self.check_batch(&batch, origin, &config, now_ms)?;
+            let newest = self.check_batch(&batch, origin, &config, now_ms)?;
+            wrong_max_timestamp = newest.filter(|newest| *newest != batch.max_timestamp());
             if let Some(target) = config.target_compression(batch.compression()?)
                 && !batch.is_control()
             {
@@ -76,6 +79,12 @@ impl Log {
             return Err(Error::invalid_record("Record batch has no batches at all"));
         }
         let bytes = if replaced.is_empty() { records } else { &mut replaced[..] };
+        if let Some(newest) = wrong_max_timestamp
+            && count == 1
+        {
+            // Who looks for a time believes the header.
+            batch::stamp_max_timestamp(bytes, newest);
+        }
         if bytes.len() > config.segment_bytes as usize {
             return Err(Error::RecordListTooLarge { size: bytes.len(), max: config.segment_bytes as usize });
         }
@@ -275,14 +284,15 @@ impl Log {
         Ok(())
     }
 
-    /// Everything a leader can say about a batch without the log's state.
+    /// Everything a leader can say about a batch without the log's state. Returns the largest timestamp of its records,
+    /// if they were looked at.
     fn check_batch(
         &self,
         batch: &Batch<'_>,
         origin: AppendOrigin,
         config: &LogConfig,
         now_ms: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<i64>, Error> {
         let partition = &self.topic_partition;
         if origin == AppendOrigin::Client && batch.base_offset() != 0 {
             return Err(Error::invalid_record(format!(
@@ -325,13 +335,14 @@ impl Log {
                     batch.producer_id()
                 )));
             }
-            self.check_records(batch, config, now_ms)?;
+            return self.check_records(batch, config, now_ms);
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Looks at single records where the topic's configuration wants it.
-    fn check_records(&self, batch: &Batch<'_>, config: &LogConfig, now_ms: i64) -> Result<(), Error> {
+    /// Looks at single records: always, if they are not compressed, else where the topic's configuration wants it.
+    /// Returns the largest timestamp among them.
+    fn check_records(&self, batch: &Batch<'_>, config: &LogConfig, now_ms: i64) -> Result<Option<i64>, Error> {
         let before = config.message_timestamp_before_max_ms;
         let after = config.message_timestamp_after_max_ms;
         let create_time = config.message_timestamp_type == TimestampType::CreateTime;
@@ -339,15 +350,17 @@ impl Log {
         let timestamps =
             create_time && (before != i64::MAX || is_out_of_range(batch.max_timestamp(), now_ms, i64::MAX, after));
         let keys = config.cleanup_policy.compact;
-        if !timestamps && !keys {
-            return Ok(());
+        if !timestamps && !keys && batch.compression()? != Compression::None {
+            return Ok(None);
         }
+        let mut newest = NO_TIMESTAMP;
         let mut errors = Vec::new();
         let mut bad_timestamp = false;
         let mut index = 0;
         batch.for_each_record(MAX_DECOMPRESSED, |record: Record<'_>| -> Result<(), Error> {
             let batch_index = index;
             index += 1;
+            newest = newest.max(record.timestamp);
             if keys && record.key.is_none() {
                 let message = format!(
                     "Compacted topic cannot accept message without key in topic partition {}",
@@ -368,7 +381,7 @@ impl Log {
             Ok(())
         })?;
         if errors.is_empty() {
-            return Ok(());
+            return Ok(Some(newest));
         }
         if bad_timestamp {
             let message = "One or more records have been rejected due to invalid timestamp".to_owned();
@@ -450,10 +463,8 @@ fn recompress(batch: &Batch<'_>, target: CompressionSettings) -> Result<Vec<u8>,
             TimestampType::CreateTime => record.timestamp,
             TimestampType::LogAppendTime => batch.max_timestamp(),
         };
-        if record.offset_delta != builder.record_count() {
-            return Err(Error::invalid_record("offset deltas of a produced batch must be consecutive"));
-        }
-        builder.append_at(record.offset_delta, timestamp, record.key, record.value, record.headers);
+        // Whatever deltas the producer gave: each record gets the next offset.
+        builder.append_at(builder.record_count(), timestamp, record.key, record.value, record.headers);
     }
     Ok(builder.finish())
 }

@@ -1,5 +1,5 @@
 mod apache;
-mod model;
+pub(super) mod model;
 
 use std::path::Path;
 
@@ -217,6 +217,37 @@ fn compacted_topics_want_keys_and_bounded_topics_timestamps() {
             assert!(record_errors[0].message.starts_with("Timestamp 1000 of message with offset 0 is out of range."));
         }
     }
+}
+
+#[test]
+fn the_records_of_a_batch_are_looked_at_where_they_are_at_hand() {
+    use crate::wire::batch::{stamp_create_time, stamp_max_timestamp};
+    let compacted = LogConfig { cleanup_policy: CleanupPolicy::COMPACT, ..LogConfig::default() };
+    let refused = |config: &LogConfig, mut bytes: Vec<u8>| {
+        let (_dir, _manager, log) = fresh(config);
+        let appended = log.append_as_leader(&mut bytes, 0, AppendOrigin::Client, 0);
+        assert_eq!(log.log_end_offset() == 0, appended.is_err());
+        appended.is_err()
+    };
+    let spoiled = |codec: Compression| {
+        let mut bytes = BatchBuilder::new().compression(codec.into());
+        bytes.append(1000, Some(b"k"), Some(b"v"), &[]);
+        let mut bytes = bytes.finish();
+        bytes[61..].fill(0x7f);
+        // With a checksum that fits.
+        stamp_create_time(&mut bytes);
+        bytes
+    };
+    assert!(refused(&LogConfig::default(), spoiled(Compression::None)));
+    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        assert!(!refused(&LogConfig::default(), spoiled(codec)), "{codec:?} is not opened");
+        assert!(refused(&compacted, spoiled(codec)), "{codec:?} must be: it may have no keys");
+    }
+    let (_dir, _manager, log) = fresh(&LogConfig::default());
+    let mut bytes = batch(&["a"]);
+    stamp_max_timestamp(&mut bytes, 5);
+    log.append_as_leader(&mut bytes, 0, AppendOrigin::Client, 0).unwrap();
+    assert_eq!(log.offset_for_timestamp(1000).unwrap().unwrap().offset, 0, "the header is put right");
 }
 
 #[test]

@@ -368,6 +368,12 @@ pub fn stamp_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     stamp_attributes(batch, |attributes| attributes | LOG_APPEND_TIME);
 }
 
+/// Corrects the largest timestamp of the batch (exactly its bytes); with a new checksum.
+pub fn stamp_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
+    batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&timestamp_ms.to_be_bytes());
+    stamp_attributes(batch, |attributes| attributes);
+}
+
 /// Makes the batch (exactly its bytes) one of `CreateTime`, if its producer said otherwise; with a new checksum.
 pub fn stamp_create_time(batch: &mut [u8]) {
     stamp_attributes(batch, |attributes| attributes & !LOG_APPEND_TIME);

@@ -23,6 +23,8 @@ use crate::replication::{ClusterMetadata, FollowerFetch, Isolation, ReadParams, 
 use crate::wire::batch::{MAX_DECOMPRESSED, legacy};
 use crate::wire::{ApiKey, Bytes, ErrorCode, Reader, Uuid, Writer, codec};
 
+/// The first version that gives record batches as they are.
+const BATCHES_SINCE: i16 = 4;
 /// The replica id of a consumer.
 const CONSUMER: i32 = -1;
 /// Says in an answer that the one who was asked is the one to ask.
@@ -499,6 +501,9 @@ impl Reading<'_> {
             only_leader: fetch.replica_id != DEBUGGING_CONSUMER
                 && (fetch.is_follower() || fetch.context.version() < 11),
         };
+        if !fetch.is_follower() && fetch.context.version() < BATCHES_SINCE {
+            return read_something(replica, params).map_err(|error| error.code());
+        }
         let read = match fetch.is_follower() {
             true => {
                 let follower = FollowerFetch {
@@ -511,6 +516,24 @@ impl Reading<'_> {
             false => replica.read(&params).map(|read| self.nearer(replica, wanted, read)),
         };
         read.map_err(|error| error.code())
+    }
+}
+
+/// Reads for a client that cannot be given markers, nor offsets alone: passes over batches of which nothing would be
+/// left, which it would ask for again and again, to the first that has something for it, or to the end.
+fn read_something(replica: &Replica, mut params: ReadParams) -> Result<ReadResult, crate::replication::Error> {
+    loop {
+        let read = replica.read(&params)?;
+        let bytes = match &read.records {
+            Some(records) => records.read(),
+            None => return Ok(read),
+        };
+        // Bytes that cannot be read are told of when they are converted.
+        let Ok(bytes) = bytes else { return Ok(read) };
+        match legacy::offset_after_nothing(&bytes, params.fetch_offset, MAX_DECOMPRESSED) {
+            Some(next_offset) if next_offset > params.fetch_offset => params.fetch_offset = next_offset,
+            _ => return Ok(read),
+        }
     }
 }
 

@@ -80,10 +80,14 @@ pub struct Message {
     pub timestamp: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
+    /// The checksum it came with, and whether that is right.
+    pub crc: u32,
+    pub is_valid: bool,
 }
 
 const CODEC_MASK: i8 = 0x07;
-const LOG_APPEND_TIME: i8 = 0x08;
+/// The attribute that says that the broker gave the timestamp.
+pub const LOG_APPEND_TIME: i8 = 0x08;
 
 /// All messages of a message set, out of their wrappers, checksums checked. What is cut off at the end is left out, as
 /// message sets may be. `limit`: what may come out of a wrapper, in bytes.
@@ -92,15 +96,37 @@ const LOG_APPEND_TIME: i8 = 0x08;
 /// `Crc`, `Magic`, `TooSmall`, `Record`, or a codec's.
 pub fn messages(set: &[u8], limit: usize) -> Result<Vec<Message>, Error> {
     let mut out = Vec::new();
-    walk(set, limit, false, &mut |message| out.push(message))?;
+    walk(set, limit, Walk::default(), &mut |message| out.push(message))?;
     Ok(out)
 }
 
-/// Hands every message of a set to `push`; `inside` a wrapper there may be no other.
-fn walk(set: &[u8], limit: usize, inside: bool, push: &mut dyn FnMut(Message)) -> Result<(), Error> {
+/// Like [`messages`], for who wants to see those with a wrong checksum too.
+///
+/// # Errors
+/// As [`messages`], but for `Crc`.
+pub fn messages_unchecked(set: &[u8], limit: usize) -> Result<Vec<Message>, Error> {
+    let mut out = Vec::new();
+    walk(set, limit, Walk { any_crc: true, ..Walk::default() }, &mut |message| out.push(message))?;
+    Ok(out)
+}
+
+#[derive(Clone, Copy, Default)]
+struct Walk {
+    /// In a wrapper, where there may be no other.
+    inside: bool,
+    /// Wrong checksums are let through.
+    any_crc: bool,
+}
+
+/// Hands every message of a set to `push`.
+fn walk(set: &[u8], limit: usize, how: Walk, push: &mut dyn FnMut(Message)) -> Result<(), Error> {
     let mut rest = set;
     while let Some(header) = whole(rest)? {
-        verify_crc(rest)?;
+        let crc = verify_crc(rest);
+        let is_valid = crc.is_ok();
+        if !how.any_crc {
+            crc?;
+        }
         let (message, after) = rest.split_at(header.size);
         rest = after;
         let mut body = &message[V0_OVERHEAD + if header.magic == 0 { 0 } else { 8 }..];
@@ -112,8 +138,10 @@ fn walk(set: &[u8], limit: usize, inside: bool, push: &mut dyn FnMut(Message)) -
                 timestamp: header.timestamp,
                 key: key.map(<[u8]>::to_vec),
                 value: value.map(<[u8]>::to_vec),
+                crc: header.crc,
+                is_valid,
             }),
-            _ if inside => return Err(Error::Record("a wrapper inside a wrapper")),
+            _ if how.inside => return Err(Error::Record("a wrapper inside a wrapper")),
             codec => {
                 let value = value.ok_or(Error::Record("a wrapper without a value"))?;
                 let set = match codec {
@@ -121,7 +149,7 @@ fn walk(set: &[u8], limit: usize, inside: bool, push: &mut dyn FnMut(Message)) -
                     _ => decompress(codec, value, limit)?,
                 };
                 let mut inner = Vec::new();
-                walk(&set, limit, true, &mut |message| inner.push(message))?;
+                walk(&set, limit, Walk { inside: true, ..how }, &mut |message| inner.push(message))?;
                 let last = inner.last().ok_or(Error::Record("an empty wrapper"))?.offset;
                 for mut message in inner {
                     if header.magic > 0 {
@@ -217,7 +245,7 @@ pub fn up_convert(set: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
         return Err(Error::Truncated { needed: super::LOG_OVERHEAD, available: set.len() - at });
     }
     let mut batch = BatchBuilder::new().compression(codec.into());
-    walk(set, limit, false, &mut |message| {
+    walk(set, limit, Walk::default(), &mut |message| {
         batch.append(message.timestamp, message.key.as_deref(), message.value.as_deref(), &[]);
     })?;
     if batch.is_empty() {
@@ -241,7 +269,7 @@ pub fn down_convert(stored: &[u8], magic: i8, start_offset: i64, limit: usize) -
         };
         rest = &rest[size..];
         if (bytes[16] as i8) < MAGIC {
-            walk(bytes, limit, false, &mut |message| {
+            walk(bytes, limit, Walk::default(), &mut |message| {
                 if message.offset >= start_offset {
                     put_message(
                         &mut out,
@@ -272,7 +300,27 @@ pub fn down_convert(stored: &[u8], magic: i8, start_offset: i64, limit: usize) -
     Ok(out)
 }
 
-fn put_message(
+/// The offset after whole batches of which [`down_convert`] would leave nothing: markers, and what compaction has
+/// emptied. None if there is something for the client, or if that cannot be said.
+pub fn offset_after_nothing(stored: &[u8], start_offset: i64, limit: usize) -> Option<i64> {
+    let mut rest = stored;
+    let mut next_offset = None;
+    while !rest.is_empty() {
+        let (batch, after) = Batch::split_first(rest).ok()?;
+        let is_whole = i64::from(batch.record_count()) == i64::from(batch.last_offset_delta()) + 1;
+        let is_nothing = batch.is_control()
+            || (!is_whole && down_convert(batch.bytes(), 1, start_offset, limit).is_ok_and(|left| left.is_empty()));
+        if !is_nothing {
+            return None;
+        }
+        next_offset = Some(batch.next_offset());
+        rest = after;
+    }
+    next_offset
+}
+
+/// Appends one message, not compressed, with its checksum.
+pub fn put_message(
     out: &mut Vec<u8>,
     magic: i8,
     offset: i64,

@@ -247,6 +247,25 @@ fn damaged_old_messages_are_refused_and_cut_ones_left_out() {
     }
 }
 
+#[test]
+fn what_leaves_nothing_for_old_clients_is_passed_over() {
+    let mut bytes = end_transaction_marker(ControlRecordType::Commit, 1, 0, 0, 5);
+    stamp(&mut bytes, 7, 0);
+    assert_eq!(legacy::offset_after_nothing(&bytes, 7, 1000), Some(8));
+    // Compaction has left the first of three records.
+    let mut compacted = BatchBuilder::new().base_offset(8);
+    compacted.append(5, Some(b"k"), Some(b"v"), &[]);
+    compacted.last_offset_delta(2);
+    bytes.extend(compacted.finish());
+    assert_eq!(legacy::offset_after_nothing(&bytes, 9, 1000), Some(11));
+    assert_eq!(legacy::offset_after_nothing(&bytes, 8, 1000), None);
+    let mut data = sample(Compression::None);
+    stamp(&mut data, 11, 0);
+    bytes.extend(data);
+    assert_eq!(legacy::offset_after_nothing(&bytes, 9, 1000), None);
+    assert_eq!(legacy::offset_after_nothing(&bytes[..30], 9, 1000), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
