@@ -11,7 +11,7 @@
 mod jvmstat;
 mod server_log;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
@@ -157,9 +157,14 @@ impl Server {
         &self.log
     }
 
-    /// Tells the launcher that the server serves, so that `-daemon` returns.
+    /// Tells the launcher that the server serves, so that `-daemon` returns, and the service manager (`Type=notify`).
     pub fn ready(&mut self) {
         self.tell(READY);
+        if let Some(socket) = std::env::var_os("NOTIFY_SOCKET")
+            && let Err(error) = notify(&socket, "READY=1")
+        {
+            tracing::warn!("tell the service manager at {}: {error}", socket.display());
+        }
     }
 
     /// Tells the launcher why the server ends.
@@ -173,6 +178,18 @@ impl Server {
             let _ = launcher.write_all(text.as_bytes());
         }
     }
+}
+
+/// Sends a line to the socket of a service manager: a path, or after `@` an abstract name. Source: `sd_notify(3)`.
+fn notify(socket: &OsStr, state: &str) -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let address = match socket.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
 /// `LOG_DIR`; else `logs` beside the `bin` that the command was called from, if that looks like a Kafka directory;
@@ -244,3 +261,6 @@ const STARTED: &str = "OTTLA_SERVER";
 /// Set for a server in the background, whose standard input is the pipe to its launcher.
 const DAEMON: &str = "OTTLA_DAEMON";
 const READY: &str = "ready\n";
+
+#[cfg(test)]
+mod tests;

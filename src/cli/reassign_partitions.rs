@@ -8,6 +8,7 @@
 mod options;
 mod plan;
 mod throttles;
+mod zk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::wire::{ErrorCode, TopicPartition};
 use options::Action;
 pub(super) use options::TABLE;
 use plan::{Plan, join};
+use throttles::Changes;
 
 type Assignment = BTreeMap<TopicPartition, Vec<i32>>;
 
@@ -124,6 +126,9 @@ impl From<topics::Failure> for Failure {
 }
 
 fn act(action: Action, matches: &Matches, io: &mut Io) -> Result<(), Failure> {
+    if matches.has("zookeeper") {
+        return zk::act(action, matches, io);
+    }
     let admin = connect(matches)?;
     let preserve = matches.has("preserve-throttles");
     let patience = Duration::from_millis(matches.number::<i64>("timeout")?.unwrap_or(0).max(0) as u64);
@@ -144,11 +149,7 @@ fn act(action: Action, matches: &Matches, io: &mut Io) -> Result<(), Failure> {
         }
         Action::Execute => {
             let plan = Plan::parse_to_execute(&read(matches, "reassignment-json-file")?)?;
-            let limits = Limits {
-                between_brokers: matches.number("throttle")?.unwrap_or(-1),
-                within_brokers: matches.number("replica-alter-log-dirs-throttle")?.unwrap_or(-1),
-            };
-            execute(&admin, &plan, matches.has("additional"), limits, patience, io)
+            execute(&admin, &plan, matches.has("additional"), Limits::new(matches)?, patience, io)
         }
     }
 }
@@ -201,31 +202,46 @@ fn list(admin: &Admin, io: &mut Io) -> Result<(), Failure> {
 
 fn generate(admin: &Admin, topics: &[String], brokers: &[i32], by_rack: bool, io: &mut Io) -> Result<(), Failure> {
     let current = assignment_of_topics(admin, topics)?;
-    let nodes = admin.describe_cluster()?.nodes;
-    let wanted = nodes.into_iter().filter(|node| brokers.contains(&node.id));
-    let mut wanted: Vec<Broker> =
-        wanted.map(|node| Broker { id: node.id, rack: node.rack.filter(|_| by_rack) }).collect();
-    wanted.sort_by_key(|broker| broker.id);
-    let with_rack = wanted.iter().filter(|broker| broker.rack.is_some()).count();
-    if with_rack != 0 && with_rack != wanted.len() {
+    let nodes = admin.describe_cluster()?.nodes.into_iter();
+    let brokers = brokers_with_racks(nodes.map(|node| Broker { id: node.id, rack: node.rack }), brokers, by_rack)?;
+    propose(topics, &current, &brokers, io)
+}
+
+/// Those of the live brokers that are wanted, by id; their racks count, or nobody's do.
+fn brokers_with_racks(
+    alive: impl IntoIterator<Item = Broker>,
+    wanted: &[i32],
+    by_rack: bool,
+) -> Result<Vec<Broker>, Failure> {
+    let wanted = alive.into_iter().filter(|broker| wanted.contains(&broker.id));
+    let mut brokers: Vec<Broker> =
+        wanted.map(|broker| Broker { rack: broker.rack.filter(|_| by_rack), ..broker }).collect();
+    brokers.sort_by_key(|broker| broker.id);
+    let with_rack = brokers.iter().filter(|broker| broker.rack.is_some()).count();
+    if with_rack != 0 && with_rack != brokers.len() {
         return Err(Failure::new(
             "org.apache.kafka.server.common.AdminOperationException",
             "Not all brokers have rack information. Add --disable-rack-aware in command line to make replica \
              assignment without rack information.",
         ));
     }
+    Ok(brokers)
+}
+
+/// Prints where the topics are, and where they could be.
+fn propose(topics: &[String], current: &Assignment, brokers: &[Broker], io: &mut Io) -> Result<(), Failure> {
     let mut proposed = Assignment::new();
     for topic in topics.iter().collect::<BTreeSet<_>>() {
         let of_topic: Vec<_> = current.iter().filter(|(partition, _)| *partition.topic == **topic).collect();
         let factor = of_topic.first().map_or(0, |(_, replicas)| replicas.len());
-        let start = random_start(wanted.len());
-        let rows = assign_replicas(&wanted, of_topic.len() as i32, factor as i32, 0, start)?;
+        let start = random_start(brokers.len());
+        let rows = assign_replicas(brokers, of_topic.len() as i32, factor as i32, 0, start)?;
         proposed.extend(rows.into_iter().map(|(id, replicas)| (TopicPartition::new(topic.as_str(), id), replicas)));
     }
     writeln!(
         io.stdout,
         "Current partition replica assignment\n{}\n\nProposed partition reassignment configuration\n{}",
-        plan::format(&current),
+        plan::format(current),
         plan::format(&proposed)
     )?;
     Ok(())
@@ -245,6 +261,19 @@ struct Limits {
     within_brokers: i64,
 }
 
+impl Limits {
+    fn new(matches: &Matches) -> Result<Limits, Failure> {
+        Ok(Limits {
+            between_brokers: matches.number("throttle")?.unwrap_or(-1),
+            within_brokers: matches.number("replica-alter-log-dirs-throttle")?.unwrap_or(-1),
+        })
+    }
+}
+
+const EXISTING: &str = "Cannot execute because there is an existing partition assignment.  Use --additional to override \
+                        this and create a new partition assignment in addition to the existing one. The --additional \
+                        flag can also be used to change the throttle by resubmitting the current reassignment.";
+
 fn execute(
     admin: &Admin,
     plan: &Plan,
@@ -255,38 +284,20 @@ fn execute(
 ) -> Result<(), Failure> {
     let under_way = admin.list_partition_reassignments(None)?;
     if !additional && !under_way.is_empty() {
-        return Err(Failure::Expected(
-            "Cannot execute because there is an existing partition assignment.  Use --additional to override this and \
-             create a new partition assignment in addition to the existing one. The --additional flag can also be \
-             used to change the throttle by resubmitting the current reassignment."
-                .to_owned(),
-        ));
+        return Err(Failure::Expected(EXISTING.to_owned()));
     }
-    let alive: BTreeSet<i32> = admin.describe_cluster()?.nodes.iter().map(|node| node.id).collect();
-    if let Some(id) = plan.partitions.iter().flat_map(|(_, replicas)| replicas).find(|id| !alive.contains(id)) {
-        return Err(Failure::command(format!("Unknown broker id {id}")));
-    }
-    let current = assignment_of(admin, plan)?;
-    writeln!(
-        io.stdout,
-        "Current partition replica assignment\n\n{}\n\nSave this to use as the --reassignment-json-file option during \
-         rollback",
-        plan::format(&current)
-    )?;
-    if limits.between_brokers >= 0 || limits.within_brokers >= 0 {
-        writeln!(
-            io.stdout,
-            "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is \
-             removed."
-        )?;
-    }
+    let alive = admin.describe_cluster()?.nodes.iter().map(|node| node.id).collect();
+    check_brokers(plan, &alive)?;
+    let topics: Vec<String> = plan.topics().into_iter().collect();
+    let current = of_plan(plan, assignment_of_topics(admin, &topics)?)?;
+    tell_current(&current, limits, io)?;
     if limits.between_brokers >= 0 {
         let moves = throttles::moves(&under_way, plan, &current);
-        throttles::limit_between_brokers(admin, &moves, limits.between_brokers, io)?;
+        throttles::limit_between_brokers(|changes| alter(admin, changes), &moves, limits.between_brokers, io)?;
     }
     if limits.within_brokers >= 0 {
         let brokers = plan.log_dirs.keys().map(|replica| replica.broker).collect();
-        throttles::limit_within_brokers(admin, brokers, limits.within_brokers, io)?;
+        throttles::limit_within_brokers(|changes| alter(admin, changes), brokers, limits.within_brokers, io)?;
     }
     let targets = plan.partitions.iter().map(|(partition, replicas)| (partition.clone(), Some(replicas.clone())));
     let targets: Vec<_> = targets.collect();
@@ -295,6 +306,44 @@ fn execute(
     let count = plural(started.len());
     writeln!(io.stdout, "Successfully started partition reassignment{count} for {}", join(started, ","))?;
     if plan.log_dirs.is_empty() { Ok(()) } else { move_between_log_dirs(admin, &plan.log_dirs, patience, io) }
+}
+
+fn check_brokers(plan: &Plan, alive: &BTreeSet<i32>) -> Result<(), Failure> {
+    match plan.partitions.iter().flat_map(|(_, replicas)| replicas).find(|id| !alive.contains(id)) {
+        Some(id) => Err(Failure::command(format!("Unknown broker id {id}"))),
+        None => Ok(()),
+    }
+}
+
+/// What to go back with, before anything is changed.
+fn tell_current(current: &Assignment, limits: Limits, io: &mut Io) -> io::Result<()> {
+    writeln!(
+        io.stdout,
+        "Current partition replica assignment\n\n{}\n\nSave this to use as the --reassignment-json-file option during \
+         rollback",
+        plan::format(current)
+    )?;
+    if limits.between_brokers >= 0 || limits.within_brokers >= 0 {
+        writeln!(
+            io.stdout,
+            "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is \
+             removed."
+        )?;
+    }
+    Ok(())
+}
+
+fn alter(admin: &Admin, changes: Changes) -> Result<(), Failure> {
+    for (_, result) in admin.incremental_alter_configs(&changes, false)? {
+        result?;
+    }
+    Ok(())
+}
+
+/// Takes throttles away everywhere.
+fn clear_throttles(admin: &Admin, plan: &Plan, io: &mut Io) -> Result<(), Failure> {
+    let alive = admin.describe_cluster()?.nodes.iter().map(|node| node.id).collect();
+    throttles::clear(|changes| alter(admin, changes), alive, plan, io)
 }
 
 /// Fails with a line for each partition that was refused.
@@ -375,12 +424,25 @@ fn verify(admin: &Admin, plan: &Plan, preserve_throttles: bool, io: &mut Io) -> 
             Err(error) => return Err(error.into()),
         }
     }
+    tell_status(plan, &found, |partition| is_among(partition, &under_way), io)?;
+    let moves = log_dir_moves(admin, &plan.log_dirs)?;
+    writeln!(io.stdout, "{}", join(moves.iter().map(LogDirMove::told), "\n"))?;
+    let is_over = under_way.is_empty() && moves.iter().all(|found| !found.is_active());
+    if is_over && !preserve_throttles { clear_throttles(admin, plan, io) } else { Ok(()) }
+}
+
+fn tell_status(
+    plan: &Plan,
+    found: &Assignment,
+    is_moving: impl Fn(&TopicPartition) -> bool,
+    io: &mut Io,
+) -> io::Result<()> {
     writeln!(io.stdout, "Status of partition reassignment:")?;
     let mut targets: Vec<_> = plan.partitions.iter().collect();
     targets.sort_by(|a, b| a.0.cmp(&b.0));
     for (partition, target) in targets {
         let replicas = found.get(partition).cloned().unwrap_or_default();
-        let line = match is_among(partition, &under_way) {
+        let line = match is_moving(partition) {
             true => format!("Reassignment of partition {partition} is still in progress."),
             false if replicas == *target => format!("Reassignment of partition {partition} is completed."),
             false => format!(
@@ -391,10 +453,7 @@ fn verify(admin: &Admin, plan: &Plan, preserve_throttles: bool, io: &mut Io) -> 
         };
         writeln!(io.stdout, "{line}")?;
     }
-    let moves = log_dir_moves(admin, &plan.log_dirs)?;
-    writeln!(io.stdout, "{}", join(moves.iter().map(LogDirMove::told), "\n"))?;
-    let is_over = under_way.is_empty() && moves.iter().all(|found| !found.is_active());
-    if is_over && !preserve_throttles { throttles::clear(admin, plan, io) } else { Ok(()) }
+    Ok(())
 }
 
 fn is_among(partition: &TopicPartition, reassignments: &[PartitionReassignment]) -> bool {
@@ -491,7 +550,7 @@ fn cancel(
         true => write!(io.stdout, "None of the specified partition moves are active.")?,
         false => move_between_log_dirs(admin, &back, patience, io)?,
     }
-    if preserve_throttles { Ok(()) } else { throttles::clear(admin, plan, io) }
+    if preserve_throttles { Ok(()) } else { clear_throttles(admin, plan, io) }
 }
 
 /// Partitions in one answer, where a broker pages them.
@@ -513,11 +572,10 @@ fn assignment_of_topics(admin: &Admin, topics: &[String]) -> Result<Assignment, 
     Ok(found)
 }
 
-/// Where the plan's partitions are now.
-fn assignment_of(admin: &Admin, plan: &Plan) -> Result<Assignment, Failure> {
-    let topics: Vec<String> = plan.topics().into_iter().collect();
-    let mut all = assignment_of_topics(admin, &topics)?;
-    let find = |(partition, _): &(TopicPartition, Vec<i32>)| match all.remove_entry(partition) {
+/// Where the plan's partitions are, of all that were found.
+fn of_plan(plan: &Plan, found: Assignment) -> Result<Assignment, Failure> {
+    let mut found = found;
+    let find = |(partition, _): &(TopicPartition, Vec<i32>)| match found.remove_entry(partition) {
         Some(found) => Ok(found),
         None => {
             let message = format!("Unable to find partition: {partition}");

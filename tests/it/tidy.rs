@@ -35,7 +35,7 @@ fn in_cli_only_a_few_know_broker_registry_log_and_group() {
         let is = |commands: &[&str]| commands.iter().any(|command| file.starts_with(command));
         match room {
             "broker" => is(&["server_start", "quickstart"]),
-            "registry" => is(&["zookeeper_", "topics_zk", "topics/zk"]),
+            "registry" => is(&["zookeeper_", "topics_zk", "topics/zk", "reassign_partitions/zk"]),
             "log" | "group" => is(&["console_consumer/internal_topics", "console_consumer/formatter"]),
             _ => true,
         }

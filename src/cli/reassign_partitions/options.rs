@@ -8,6 +8,14 @@ pub(in crate::cli) static TABLE: OptionTable = OptionTable {
     options: &[
         Opt::value("bootstrap-server", "String: Server(s) to use for bootstrapping", "1.0", "REQUIRED: brokers to begin with: host:port,host:port."),
         Opt::value("command-config", "String: Admin client property file", "2.1", "A file with settings of the admin client."),
+        Opt::value(
+            "zookeeper",
+            "String: urls",
+            "0.8.1",
+            "ZooKeeper of the cluster, host:port,host:port/chroot, to ask for moves there as up to Kafka 2.8; instead \
+             of --bootstrap-server, and only with --generate, --execute and --verify.",
+        )
+        .until("2.8"),
         Opt::flag("generate", "0.8.1", "Print a plan that spreads topics over brokers; nothing is moved."),
         Opt::flag("execute", "0.8.1", "Start what --reassignment-json-file says."),
         Opt::flag(
@@ -110,13 +118,16 @@ pub(super) fn action(matches: &Matches) -> Result<Action, Error> {
         let flags = Action::ALL.map(|action| format!("--{}", action.flag())).join(", ");
         return Err(Error::Usage(format!("Command must include exactly one action: {flags}")));
     };
-    if !matches.has("bootstrap-server") {
+    if matches.has("zookeeper") && matches!(action, Action::Cancel | Action::List) {
+        matches.require(&["bootstrap-server"])?;
+    } else if !matches.has("bootstrap-server") && !matches.has("zookeeper") {
         return Err(Error::Usage("Please specify --bootstrap-server".to_owned()));
     }
     matches.require(action.required())?;
     let goes = |name: &str| {
         let always = ["bootstrap-server", "command-config", action.flag()];
-        always.contains(&name) || action.required().contains(&name) || action.permitted().contains(&name)
+        let on_znodes = name == "zookeeper" && !matches!(action, Action::Cancel | Action::List);
+        on_znodes || always.contains(&name) || action.required().contains(&name) || action.permitted().contains(&name)
     };
     match TABLE.options.iter().find(|option| matches.has(option.name) && !goes(option.name)) {
         Some(option) => {

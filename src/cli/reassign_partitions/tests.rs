@@ -33,6 +33,9 @@ fn a_command_line_is_refused_in_apaches_words() {
     assert_eq!(with(&["--broker-list", "1"]), one);
     assert_eq!(with(&["--list", "--cancel"]), one);
     assert_eq!(first_line(&["--list"]), "Please specify --bootstrap-server");
+    assert_eq!(first_line(&["--zookeeper", "h:1", "--list"]), "Missing required argument \"[bootstrap-server]\"");
+    let zookeeper = "Option \"[zookeeper]\" can't be used with action \"[list]\"";
+    assert_eq!(with(&["--zookeeper", "h:1", "--list"]), zookeeper);
     assert_eq!(with(&["--generate"]), "Missing required argument \"[topics-to-move-json-file]\"");
     assert_eq!(with(&["--execute"]), "Missing required argument \"[reassignment-json-file]\"");
     assert_eq!(with(&["--list", "--additional"]), "Option \"[additional]\" can't be used with action \"[list]\"");

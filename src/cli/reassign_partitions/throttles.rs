@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan::{Plan, join};
 use super::{Failure, plural};
 use crate::cli::Io;
-use crate::client::admin::{Admin, AlterConfigOp, ConfigOp, ConfigResource, PartitionReassignment, ResourceType};
+use crate::client::admin::{AlterConfigOp, ConfigOp, ConfigResource, PartitionReassignment, ResourceType};
 use crate::wire::TopicPartition;
 
 const LEADER_RATE: &str = "leader.replication.throttled.rate";
@@ -16,6 +16,9 @@ const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
 const LOG_DIR_RATE: &str = "replica.alter.log.dirs.io.max.bytes.per.second";
 const LEADER_REPLICAS: &str = "leader.replication.throttled.replicas";
 const FOLLOWER_REPLICAS: &str = "follower.replication.throttled.replicas";
+
+/// Configs to be altered.
+pub(super) type Changes = Vec<(ConfigResource, Vec<AlterConfigOp>)>;
 
 /// From which brokers to which a partition is copied.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub(super) fn throttled_replicas(moves: &BTreeMap<TopicPartition, Move>) -> BTre
 
 /// Limits what goes between brokers.
 pub(super) fn limit_between_brokers(
-    admin: &Admin,
+    alter: impl Fn(Changes) -> Result<(), Failure>,
     moves: &BTreeMap<TopicPartition, Move>,
     bytes_per_second: i64,
     io: &mut Io,
@@ -70,47 +73,45 @@ pub(super) fn limit_between_brokers(
     let topics = throttled_replicas(moves).into_iter().map(|(topic, [leaders, followers])| {
         (ConfigResource::topic(topic), vec![set(LEADER_REPLICAS, leaders), set(FOLLOWER_REPLICAS, followers)])
     });
-    alter(admin, topics.collect())?;
+    alter(topics.collect())?;
     let brokers: BTreeSet<i32> =
         moves.values().flat_map(|found| found.sources.iter().chain(&found.destinations)).copied().collect();
     let rate = bytes_per_second.to_string();
     let ops = vec![set(LEADER_RATE, rate.clone()), set(FOLLOWER_RATE, rate)];
-    alter(admin, brokers.into_iter().map(|id| (broker(id), ops.clone())).collect())?;
+    alter(brokers.into_iter().map(|id| (broker(id), ops.clone())).collect())?;
     writeln!(io.stdout, "The inter-broker throttle limit was set to {bytes_per_second} B/s")?;
     Ok(())
 }
 
 /// Limits what goes between the log dirs of these brokers.
 pub(super) fn limit_within_brokers(
-    admin: &Admin,
+    alter: impl Fn(Changes) -> Result<(), Failure>,
     brokers: BTreeSet<i32>,
     bytes_per_second: i64,
     io: &mut Io,
 ) -> Result<(), Failure> {
     let ops = vec![set(LOG_DIR_RATE, bytes_per_second.to_string())];
-    alter(admin, brokers.into_iter().map(|id| (broker(id), ops.clone())).collect())?;
+    alter(brokers.into_iter().map(|id| (broker(id), ops.clone())).collect())?;
     writeln!(io.stdout, "The replica-alter-dir throttle limit was set to {bytes_per_second} B/s")?;
     Ok(())
 }
 
 /// Takes all limits away: which brokers a move that is over was copied from nobody knows any more.
-pub(super) fn clear(admin: &Admin, plan: &Plan, io: &mut Io) -> Result<(), Failure> {
-    let mut brokers: BTreeSet<i32> = admin.describe_cluster()?.nodes.iter().map(|node| node.id).collect();
+pub(super) fn clear(
+    alter: impl Fn(Changes) -> Result<(), Failure>,
+    alive: BTreeSet<i32>,
+    plan: &Plan,
+    io: &mut Io,
+) -> Result<(), Failure> {
+    let mut brokers = alive;
     brokers.extend(plan.partitions.iter().flat_map(|(_, replicas)| replicas));
     writeln!(io.stdout, "Clearing broker-level throttles on broker{} {}", plural(brokers.len()), join(&brokers, ","))?;
     let ops: Vec<AlterConfigOp> = [LEADER_RATE, FOLLOWER_RATE, LOG_DIR_RATE].map(delete).into();
-    alter(admin, brokers.into_iter().map(|id| (broker(id), ops.clone())).collect())?;
+    alter(brokers.into_iter().map(|id| (broker(id), ops.clone())).collect())?;
     let topics = plan.topics();
     writeln!(io.stdout, "Clearing topic-level throttles on topic{} {}", plural(topics.len()), join(&topics, ","))?;
     let ops: Vec<AlterConfigOp> = [LEADER_REPLICAS, FOLLOWER_REPLICAS].map(delete).into();
-    alter(admin, topics.into_iter().map(|topic| (ConfigResource::topic(topic), ops.clone())).collect())
-}
-
-fn alter(admin: &Admin, changes: Vec<(ConfigResource, Vec<AlterConfigOp>)>) -> Result<(), Failure> {
-    for (_, result) in admin.incremental_alter_configs(&changes, false)? {
-        result.map_err(Failure::execution)?;
-    }
-    Ok(())
+    alter(topics.into_iter().map(|topic| (ConfigResource::topic(topic), ops.clone())).collect())
 }
 
 fn broker(id: i32) -> ConfigResource {
