@@ -1,4 +1,6 @@
-//! What brokers ask of the controller, and what they answer: ISR changes, controlled shutdowns, failed log dirs.
+//! ISR changes, as leaders ask for them.
+//!
+//! Source: `KafkaController.processAlterPartition`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,92 +153,6 @@ impl ControllerState {
                 out.actions.push(Action::Answer { token, answer: Answer::AlterPartition(alter.response) });
             }
         }
-    }
-
-    pub(super) fn controlled_shutdown(&mut self, request: &ControlledShutdownRequest, token: Token, out: &mut Out) {
-        let id = request.broker_id;
-        let refusal = match self.brokers.get_mut(&id) {
-            None => Some(ErrorCode::BROKER_NOT_AVAILABLE),
-            Some(live) if request.broker_epoch != -1 && request.broker_epoch < live.epoch => {
-                Some(ErrorCode::STALE_BROKER_EPOCH)
-            }
-            Some(live) => {
-                live.shutting_down = true;
-                None
-            }
-        };
-        if let Some(error) = refusal {
-            let response = ControlledShutdownResponse { error_code: error.0, remaining_partitions: Vec::new() };
-            out.actions.push(Action::Answer { token, answer: Answer::ControlledShutdown(response) });
-            return;
-        }
-        let hosted = self.partitions_on(&[id].into());
-        self.drive(hosted.clone(), out);
-        for name in &hosted {
-            let Some(partition) = self.partition(name) else { continue };
-            let leads = partition.known.as_ref().is_none_or(|known| known.state.leader == id);
-            if !leads && partition.in_flight.is_none() {
-                out.batch.stop(id, name, false);
-            }
-        }
-        self.shutdowns.push((token, id));
-    }
-
-    /// Answers the controlled shutdowns that have nothing under way any more.
-    pub(super) fn answer_shutdowns(&mut self, out: &mut Out) {
-        for (token, id) in std::mem::take(&mut self.shutdowns) {
-            let hosted = self.partitions_on(&[id].into());
-            let partitions = || hosted.iter().filter_map(|name| Some((name, self.partition(name)?)));
-            if partitions().any(|(name, partition)| partition.in_flight.is_some() || out.reads.contains(name)) {
-                self.shutdowns.push((token, id));
-                continue;
-            }
-            // What has no other replica goes down with the broker, and comes back with it.
-            let remaining = partitions().filter(|(_, partition)| {
-                let is_leader = partition.known.as_ref().is_some_and(|known| known.state.leader == id);
-                is_leader && partition.assignment.replicas.len() > 1
-            });
-            let remaining_partitions = remaining
-                .map(|(name, _)| RemainingPartition {
-                    topic_name: name.topic.to_string(),
-                    partition_index: name.partition,
-                })
-                .collect();
-            let response = ControlledShutdownResponse { error_code: 0, remaining_partitions };
-            out.actions.push(Action::Answer { token, answer: Answer::ControlledShutdown(response) });
-        }
-    }
-
-    pub(super) fn leader_and_isr_answered(
-        &mut self,
-        broker: i32,
-        broker_epoch: i64,
-        response: &LeaderAndIsrResponse,
-        out: &mut Out,
-    ) {
-        let Some(live) = self.brokers.get_mut(&broker).filter(|live| live.epoch == broker_epoch) else { return };
-        if ErrorCode(response.error_code) != ErrorCode::NONE {
-            return;
-        }
-        let mut failed = Vec::new();
-        for topic in &response.topics {
-            let Some(name) = self.names.get(&topic.topic_id) else { continue };
-            for partition in &topic.partition_errors {
-                let replica = TopicPartition::new(name.clone(), partition.partition_index);
-                match ErrorCode(partition.error_code) {
-                    ErrorCode::NONE => {
-                        live.offline.remove(&replica);
-                    }
-                    ErrorCode::KAFKA_STORAGE_ERROR if live.offline.insert(replica.clone()) => failed.push(replica),
-                    _ => {}
-                }
-            }
-        }
-        if failed.is_empty() {
-            return;
-        }
-        failed.iter().for_each(|name| self.tell_metadata(name, out));
-        self.drive(failed, out);
     }
 }
 
