@@ -54,8 +54,8 @@ pub fn first_state(replicas: &[i32], alive: impl Fn(i32) -> bool, controller_epo
     Some(PartitionState { leader, leader_epoch: 0, isr, controller_epoch, leader_recovering: false })
 }
 
-/// The state that follows from who lives now. Every change of leader, and every change of the ISR made here, is a new
-/// leader epoch.
+/// The state that follows from who lives now, and from who is a replica. Every change of leader, and every change of the
+/// ISR made here, is a new leader epoch.
 pub fn next_state(
     replicas: &[i32],
     state: &PartitionState,
@@ -63,13 +63,14 @@ pub fn next_state(
     unclean: Unclean,
     controller_epoch: i32,
 ) -> Next {
+    // Who is no replica any more, after a reassignment, is as good as dead.
+    let standing = |id: i32| if replicas.contains(&id) { standing(id) } else { Standing::Dead };
     let alive = |id: i32| standing(id) == Standing::Alive;
     let becomes = |leader: i32, isr: Vec<i32>, leader_recovering: bool| {
         if leader == state.leader && isr == state.isr {
             return Next::Stays;
         }
-        let leader_epoch = state.leader_epoch + 1;
-        Next::Becomes(PartitionState { leader, leader_epoch, isr, controller_epoch, leader_recovering })
+        Next::Becomes(PartitionState { leader, isr, leader_recovering, ..next_epoch(state, controller_epoch) })
     };
     let live_isr: Vec<i32> = state.isr.iter().copied().filter(|id| alive(*id)).collect();
     let keeps_leader = match standing(state.leader) {
@@ -88,9 +89,19 @@ pub fn next_state(
     match (offline_leader(replicas, &state.isr, alive, true), unclean) {
         (Some(_), Unclean::Unknown) => Next::AskUnclean,
         (Some(leader), Unclean::Allowed) => becomes(leader, vec![leader], true),
-        // The last members stay in the ISR: whichever returns first has everything that was acknowledged.
-        _ => becomes(NO_LEADER, state.isr.clone(), state.leader_recovering),
+        _ => becomes(NO_LEADER, last_isr(replicas, &state.isr), state.leader_recovering),
     }
+}
+
+/// The last members stay in the ISR: whichever returns first has everything that was acknowledged.
+fn last_isr(replicas: &[i32], isr: &[i32]) -> Vec<i32> {
+    let members: Vec<i32> = isr.iter().copied().filter(|id| replicas.contains(id)).collect();
+    if members.is_empty() { isr.to_vec() } else { members }
+}
+
+/// The same state in a new leader epoch.
+pub fn next_epoch(state: &PartitionState, controller_epoch: i32) -> PartitionState {
+    PartitionState { leader_epoch: state.leader_epoch + 1, controller_epoch, ..state.clone() }
 }
 
 #[cfg(test)]

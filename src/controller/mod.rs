@@ -31,8 +31,12 @@ use crate::registry::{Error, Session};
 use crate::wire::messages::allocate_producer_ids::{AllocateProducerIdsRequest, AllocateProducerIdsResponse};
 use crate::wire::messages::alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
 use crate::wire::messages::controlled_shutdown::{ControlledShutdownRequest, ControlledShutdownResponse};
-use crate::wire::{Bytes, ErrorCode};
+use crate::wire::messages::list_partition_reassignments::{
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+};
+use crate::wire::{Bytes, ErrorCode, TopicPartition};
 pub use requests::ControlRequest;
+pub use state::{ElectionType, PartitionResults};
 
 /// Pause after a registry error that is not the loss of the session.
 const RETRY_BACKOFF: Duration = Duration::from_millis(200);
@@ -52,7 +56,17 @@ enum Command {
     ControlledShutdown(ControlledShutdownRequest, oneshot::Sender<ControlledShutdownResponse>),
     AllocateProducerIds(AllocateProducerIdsRequest, oneshot::Sender<AllocateProducerIdsResponse>),
     AwaitDeletion(Vec<Arc<str>>, oneshot::Sender<()>),
-    UncleanElection { topic: Arc<str>, allowed: bool },
+    UncleanElection {
+        topic: Arc<str>,
+        allowed: bool,
+    },
+    AlterReassignments(Vec<(TopicPartition, Option<Vec<i32>>)>, oneshot::Sender<PartitionResults<()>>),
+    ListReassignments(ListPartitionReassignmentsRequest, oneshot::Sender<ListPartitionReassignmentsResponse>),
+    ElectLeaders {
+        partitions: Vec<TopicPartition>,
+        election: ElectionType,
+        reply: oneshot::Sender<PartitionResults<i32>>,
+    },
 }
 
 impl Controller {
@@ -128,6 +142,34 @@ impl Controller {
     pub fn await_deletion(&self, topics: Vec<Arc<str>>) -> impl Future<Output = ()> + Send + use<> {
         let answer = self.ask(|reply| Command::AwaitDeletion(topics, reply));
         async move { answer.await.unwrap_or_default() }
+    }
+
+    /// Somebody wants partitions moved to other replicas, or, with `None`, moves called off. `None`: not the controller.
+    pub fn alter_reassignments(
+        &self,
+        partitions: Vec<(TopicPartition, Option<Vec<i32>>)>,
+    ) -> impl Future<Output = Option<PartitionResults<()>>> + Send + use<> {
+        let answer = self.ask(|reply| Command::AlterReassignments(partitions, reply));
+        async move { answer.await.ok() }
+    }
+
+    /// Which partitions are being moved. `None`: not the controller.
+    pub fn list_reassignments(
+        &self,
+        request: ListPartitionReassignmentsRequest,
+    ) -> impl Future<Output = Option<ListPartitionReassignmentsResponse>> + Send + use<> {
+        let answer = self.ask(|reply| Command::ListReassignments(request, reply));
+        async move { answer.await.ok() }
+    }
+
+    /// Somebody wants leaders elected; answered with who was. `None`: not the controller.
+    pub fn elect_leaders(
+        &self,
+        partitions: Vec<TopicPartition>,
+        election: ElectionType,
+    ) -> impl Future<Output = Option<PartitionResults<i32>>> + Send + use<> {
+        let answer = self.ask(|reply| Command::ElectLeaders { partitions, election, reply });
+        async move { answer.await.ok() }
     }
 
     /// A topic's config changed. `allowed`: `unclean.leader.election.enable`, which may bring back what is offline.
@@ -216,6 +258,10 @@ impl Candidate {
                 if self.clear_former_life().await? {
                     continue;
                 }
+                // A reign that an error interrupted: nobody else can be elected while our session lasts.
+                if let Some(mandate) = self.is_elected_already().await? {
+                    return Ok(self.elected(mandate));
+                }
                 let session = self.session.clone();
                 tokio::select! {
                     _ = gone => {}
@@ -225,11 +271,15 @@ impl Candidate {
                 continue;
             }
             if let Some(mandate) = self.try_election(epoch).await? {
-                self.is_active.store(true, Ordering::Release);
-                tracing::info!(epoch = mandate.epoch, "elected controller");
-                return Ok(mandate);
+                return Ok(self.elected(mandate));
             }
         }
+    }
+
+    fn elected(&self, mandate: Mandate) -> Mandate {
+        self.is_active.store(true, Ordering::Release);
+        tracing::info!(epoch = mandate.epoch, "elected controller");
+        mandate
     }
 
     /// `/controller` may still name us by a session of a former life of this broker, which was killed. As we are

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::election::{Next, Standing, Unclean, first_state, next_state};
+use super::election::{Next, Standing, Unclean, first_state, next_epoch, next_state};
 use super::requests::{Batch, ControlRequest};
 use crate::registry::znodes::{BrokerEndpoint, BrokerRegistration, PartitionState, ReplicaAssignment, TopicAssignment};
 use crate::wire::messages::alter_partition::{
@@ -23,6 +23,8 @@ use crate::wire::messages::controlled_shutdown::{
 use crate::wire::messages::leader_and_isr::LeaderAndIsrResponse;
 use crate::wire::messages::stop_replica::{StopReplicaRequest, StopReplicaResponse};
 use crate::wire::{ErrorCode, TopicPartition, Uuid};
+
+pub use elections::{ElectionType, Trigger};
 
 /// Names a question that waits for its [`Action::Answer`].
 pub type Token = u64;
@@ -60,6 +62,18 @@ pub(super) struct Topic {
     /// `unclean.leader.election.enable`, once somebody needed to know.
     unclean: Unclean,
     asking_unclean: bool,
+    /// Assignments that are being written.
+    assigning: Option<Assigning>,
+    /// Assignments of reassignments that are complete, to be written next.
+    settled: BTreeMap<i32, ReplicaAssignment>,
+}
+
+/// A write of assignments under way; its partitions are left alone until it is done.
+#[derive(Debug, Clone)]
+struct Assigning {
+    partitions: BTreeMap<i32, ReplicaAssignment>,
+    /// The request that wants it, if it was one.
+    asked_by: Option<Token>,
 }
 
 /// One partition.
@@ -69,6 +83,10 @@ pub(super) struct Partition {
     /// As the registry has it; `None`: it has no state yet.
     pub known: Option<Known>,
     in_flight: Option<InFlight>,
+    /// Its replicas have changed: they must hear of it, in a new leader epoch.
+    is_stale: bool,
+    /// Replicas no more; they delete their logs as soon as they are out of the ISR.
+    leaving: BTreeSet<i32>,
 }
 
 /// A state and the version of its znode.
@@ -83,8 +101,21 @@ pub(super) struct Known {
 struct InFlight {
     number: u64,
     state: PartitionState,
-    /// The leader asked for it, and waits.
-    asked_by: Option<Token>,
+    asked_by: AskedBy,
+    /// It makes [`Partition::is_stale`] untrue.
+    refreshes: bool,
+    /// It ends the reassignment.
+    completes: bool,
+}
+
+/// Who waits for a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AskedBy {
+    Nobody,
+    /// The leader, with its AlterPartition.
+    Leader(Token),
+    /// Whoever asked for an election.
+    Elector(Token),
 }
 
 /// How far a topic's deletion is. Replicas are named by partition and broker.
@@ -128,6 +159,34 @@ pub enum Event {
     Written(Vec<Written>),
     /// States and their versions, as asked by [`Action::ReadStates`]; `None`: no such znode.
     StatesRead(Vec<(TopicPartition, Option<(PartitionState, i32)>)>),
+    /// How the write of an [`Action::WriteAssignment`] went.
+    AssignmentWritten {
+        topic: Arc<str>,
+        id: Uuid,
+        result: Result<(), Conflict>,
+    },
+    /// Somebody wants partitions moved to other replicas; `None`: wants a move that is under way called off.
+    AlterReassignments {
+        partitions: Vec<(TopicPartition, Option<Vec<i32>>)>,
+        token: Token,
+    },
+    /// What `/admin/reassign_partitions` says, whenever it says something new.
+    ReassignmentsRead(Vec<(TopicPartition, Vec<i32>)>),
+    /// Somebody wants leaders elected.
+    ElectLeaders {
+        partitions: Vec<TopicPartition>,
+        election: ElectionType,
+        trigger: Trigger,
+    },
+    /// It is time to see whether too many partitions are led by another than their preferred leader.
+    RebalanceDue {
+        /// `leader.imbalance.per.broker.percentage`.
+        tolerated_percentage: i32,
+    },
+    /// Leaders without AlterPartition (inter-broker protocol before 2.7) have written these partitions' states.
+    IsrChangesNoted(Vec<TopicPartition>),
+    /// The brokers' own `unclean.leader.election.enable` was changed.
+    UncleanElectionDefaultChanged,
     /// The topic's config was read, as asked by [`Action::ReadTopicConfig`], or has changed.
     UncleanElection {
         topic: Arc<str>,
@@ -219,6 +278,17 @@ pub enum Action {
     ReadStates(Vec<TopicPartition>),
     /// Answered by [`Event::UncleanElection`].
     ReadTopicConfig(Arc<str>),
+    /// Replace the assignments of these partitions of the topic, and of no others. Answered by
+    /// [`Event::AssignmentWritten`]; a conflict if the topic of this id is gone.
+    WriteAssignment {
+        topic: Arc<str>,
+        id: Uuid,
+        partitions: BTreeMap<i32, ReplicaAssignment>,
+    },
+    /// Take these out of `/admin/reassign_partitions`, those with replicas only if they stand there with the same.
+    ForgetReassignments(Vec<(TopicPartition, Option<Vec<i32>>)>),
+    /// Delete `/admin/preferred_replica_election`.
+    ForgetPreferredElection,
     /// Remove what the registry has of the topic, these partitions too. Answered by [`Event::TopicErased`].
     EraseTopic {
         topic: Arc<str>,
@@ -239,6 +309,33 @@ pub enum Answer {
     AlterPartition(AlterPartitionResponse),
     ControlledShutdown(ControlledShutdownResponse),
     Deletion,
+    /// By partition, in the order in which they were asked for.
+    Reassignments(PartitionResults<()>),
+    /// By partition: who was elected.
+    Elections(PartitionResults<i32>),
+}
+
+/// What became of each partition of a request.
+pub type PartitionResults<T> = Vec<(TopicPartition, Result<T, Refusal>)>;
+/// The same while some of it is not known yet.
+type Pending<T> = Vec<(TopicPartition, Option<Result<T, Refusal>>)>;
+
+/// An error of the protocol, with its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub error: ErrorCode,
+    pub message: String,
+}
+
+impl Refusal {
+    fn new(error: ErrorCode, message: impl Into<String>) -> Refusal {
+        Refusal { error, message: message.into() }
+    }
+
+    /// With the error's own text.
+    fn plain(error: ErrorCode) -> Refusal {
+        Refusal::new(error, error.message())
+    }
 }
 
 /// An AlterPartition of which some writes are under way.
@@ -264,6 +361,14 @@ pub struct ControllerState {
     alters: BTreeMap<Token, PendingAlter>,
     /// Requests whose partitions have a write under way; looked at again when it is done.
     deferred: Vec<Event>,
+    /// Topics to be deleted when their reassignments are done.
+    deletions_held_up: BTreeSet<Arc<str>>,
+    /// Reassignments that stand in `/admin/reassign_partitions`.
+    noted_reassignments: BTreeMap<TopicPartition, Vec<i32>>,
+    /// Topics with [`Topic::settled`] assignments.
+    settling: BTreeSet<Arc<str>>,
+    pending_reassignments: BTreeMap<Token, Pending<()>>,
+    pending_elections: BTreeMap<Token, Pending<i32>>,
     shutdowns: Vec<(Token, i32)>,
     awaiting_deletion: Vec<(Token, Vec<Arc<str>>)>,
     writes: u64,
@@ -276,6 +381,8 @@ struct Out {
     batch: Batch,
     writes: Vec<StateWrite>,
     reads: Vec<TopicPartition>,
+    /// What must not be done before the writes.
+    last: Vec<Action>,
 }
 
 impl ControllerState {
@@ -293,6 +400,11 @@ impl ControllerState {
             deleting: BTreeSet::new(),
             alters: BTreeMap::new(),
             deferred: Vec::new(),
+            deletions_held_up: BTreeSet::new(),
+            noted_reassignments: BTreeMap::new(),
+            settling: BTreeSet::new(),
+            pending_reassignments: BTreeMap::new(),
+            pending_elections: BTreeMap::new(),
             shutdowns: Vec::new(),
             awaiting_deletion: Vec::new(),
             writes: 0,
@@ -326,8 +438,25 @@ impl ControllerState {
             Event::TopicsChanged { names, new } => self.topics_changed(names, new, out),
             Event::TopicDataChanged { topic, assignment } => self.topic_changed(topic, assignment, out),
             Event::DeleteTopics(topics) => self.delete_topics(topics, out),
-            Event::Written(results) => self.written(results, out),
+            Event::Written(results) => {
+                self.written(results, out);
+                self.retry_deferred(out);
+            }
             Event::StatesRead(states) => self.states_read(states, out),
+            Event::AssignmentWritten { topic, id, result } => {
+                self.assignment_written(&topic, id, result, out);
+                self.retry_deferred(out);
+            }
+            Event::AlterReassignments { partitions, token } => self.alter_reassignments(partitions, token, out),
+            Event::ReassignmentsRead(rows) => self.reassignments_read(rows, out),
+            Event::ElectLeaders { partitions, election, trigger } => {
+                self.elect_leaders(partitions, election, trigger, out);
+            }
+            Event::RebalanceDue { tolerated_percentage } => self.rebalance(tolerated_percentage, out),
+            Event::IsrChangesNoted(partitions) => {
+                let known = partitions.into_iter().filter(|name| self.partition(name).is_some());
+                out.reads.extend(known);
+            }
             Event::UncleanElection { topic, allowed } => {
                 if let Some(entry) = self.topics.get_mut(&topic) {
                     entry.unclean = if allowed { Unclean::Allowed } else { Unclean::Refused };
@@ -335,9 +464,14 @@ impl ControllerState {
                     self.drive(self.partitions_of(&topic), out);
                 }
             }
+            Event::UncleanElectionDefaultChanged => {
+                self.topics.values_mut().for_each(|topic| topic.unclean = Unclean::Unknown);
+                self.drive(self.all_partitions(), out);
+            }
             Event::TopicErased { topic, id } => {
                 if self.topics.get(&topic).is_some_and(|known| known.id == id) {
                     self.remove_topic(&topic);
+                    self.retry_deferred(out);
                 }
             }
             Event::AlterPartition { request, version, token } => self.alter_partition(request, version, token, out),
@@ -357,9 +491,19 @@ impl ControllerState {
         }
     }
 
+    /// Looks again at the requests that met a write under way.
+    fn retry_deferred(&mut self, out: &mut Out) {
+        for event in std::mem::take(&mut self.deferred) {
+            self.take_in(event, out);
+        }
+    }
+
     /// Turns what was gathered into actions, and answers those who waited for it.
     fn finish(&mut self, out: &mut Out) {
+        self.write_settled_assignments(out);
         self.answer_alters(out);
+        self.answer_reassignments(out);
+        self.answer_elections(out);
         self.answer_shutdowns(out);
         self.answer_deletions(out);
         let mut batch = std::mem::take(&mut out.batch);
@@ -370,6 +514,7 @@ impl ControllerState {
         if !out.reads.is_empty() {
             out.actions.push(Action::ReadStates(std::mem::take(&mut out.reads)));
         }
+        out.actions.append(&mut out.last);
     }
 
     fn start(
@@ -385,6 +530,11 @@ impl ControllerState {
         }
         for (name, state, partition_epoch) in states {
             if let Some(partition) = self.partition_mut(&name) {
+                // Whether the controller before us had told of a move, nobody knows; and when one was called off, it may
+                // not have come to removing those who joined for it.
+                let assignment = &partition.assignment;
+                partition.is_stale = assignment.is_being_reassigned();
+                partition.leaving = state.isr.iter().copied().filter(|id| !assignment.replicas.contains(id)).collect();
                 partition.known = Some(Known { state, partition_epoch });
             }
         }
@@ -442,8 +592,10 @@ impl ControllerState {
 
 mod brokers;
 mod deletion;
+mod elections;
 mod isr;
 mod partitions;
+mod reassignment;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use ottla::registry::Session;
 use ottla::registry::server::{Server, ServerConfig};
 use ottla::registry::session::CreateMode;
 use ottla::wire::ErrorCode;
+use ottla::wire::messages::alter_partition_reassignments::{ReassignablePartition, ReassignableTopic};
 use ottla::wire::messages::create_topics::{CreatableReplicaAssignment, CreatableTopic};
 use ottla::wire::messages::metadata::MetadataResponsePartition;
 use ottla::wire::messages::*;
@@ -235,4 +236,78 @@ async fn what_a_killed_former_life_left_in_the_registry_makes_room_at_once() {
     );
     assert_eq!(refused.to_string(), text);
     broker.broker.shutdown().await;
+}
+
+async fn reassign(peer: &Peer, topic: &str, partition_index: i32, replicas: Option<&[i32]>) -> (ErrorCode, String) {
+    let partition = ReassignablePartition { partition_index, replicas: replicas.map(<[i32]>::to_vec) };
+    let topics = vec![ReassignableTopic { name: topic.to_owned(), partitions: vec![partition] }];
+    let request = AlterPartitionReassignmentsRequest { timeout_ms: 10_000, topics };
+    let mut response = peer.call(&request, 0).await.unwrap();
+    assert_eq!(response.error_code, 0);
+    let row = response.responses.remove(0).partitions.remove(0);
+    (ErrorCode(row.error_code), row.error_message.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_move_and_leaders_are_elected_on_request() {
+    let cluster = Cluster::start().await;
+    let (zero, one, two) = tokio::join!(cluster.broker("0", &[]), cluster.broker("1", &[]), cluster.broker("2", &[]));
+    let brokers = [&zero, &one, &two];
+    create(&brokers, "t", &[&[1, 0], &[2, 1]]).await;
+    let session = cluster.session().await;
+    let (controller, _) = session.get("/controller").await.unwrap();
+    let id = serde_json::from_slice::<serde_json::Value>(&controller).unwrap()["brokerid"].as_u64().unwrap() as usize;
+    let (peer, other) = (brokers[id].connect().await, brokers[(id + 1) % 3].connect().await);
+    until(&peer, "t", 0, led_by(1, &[1, 0])).await;
+
+    // Away from its leader, to a replica that is in sync; and within the set, by the old znode.
+    assert_eq!(reassign(&peer, "t", 0, Some(&[0])).await, (ErrorCode::NONE, String::new()));
+    until(&peer, "t", 0, |partition| partition.leader_id == 0 && partition.replica_nodes == [0]).await;
+    let began = Instant::now();
+    while one.dir.path().join("logs/t-0").exists() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (topic, _) = session.get("/brokers/topics/t").await.unwrap();
+    let topic: serde_json::Value = serde_json::from_slice(&topic).unwrap();
+    assert_eq!(
+        (&topic["partitions"]["0"], &topic["removing_replicas"]),
+        (&serde_json::json!([0]), &serde_json::json!({}))
+    );
+    let (error, text) = reassign(&peer, "t", 0, None).await;
+    assert_eq!(
+        (error, text.as_str()),
+        (ErrorCode::NO_REASSIGNMENT_IN_PROGRESS, ErrorCode::NO_REASSIGNMENT_IN_PROGRESS.message())
+    );
+    let node = r#"{"version":1,"partitions":[{"topic":"t","partition":1,"replicas":[1,2]}]}"#;
+    session.create("/admin/reassign_partitions", Some(node.as_bytes()), CreateMode::Persistent).await.unwrap();
+    let began = Instant::now();
+    while session.exists("/admin/reassign_partitions").await.unwrap().is_some() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let list = ListPartitionReassignmentsRequest { topics: None, ..Default::default() };
+    assert_eq!(peer.call(&list, 0).await.unwrap().topics, []);
+    assert_eq!(ErrorCode(other.call(&list, 0).await.unwrap().error_code), ErrorCode::NOT_CONTROLLER);
+
+    let elect = |partitions: Vec<i32>| ElectLeadersRequest {
+        topic_partitions: Some(vec![elect_leaders::TopicPartitions { topic: "t".to_owned(), partitions }]),
+        ..Default::default()
+    };
+    let response = peer.call(&elect(vec![0, 7]), 2).await.unwrap();
+    let rows = &response.replica_election_results[0].partition_result;
+    let codes: Vec<_> = rows.iter().map(|row| (row.partition_id, ErrorCode(row.error_code))).collect();
+    assert_eq!(codes, [(0, ErrorCode::ELECTION_NOT_NEEDED), (7, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)]);
+    let all = ElectLeadersRequest { topic_partitions: None, ..Default::default() };
+    let elected = peer.call(&all, 2).await.unwrap().replica_election_results;
+    let rows: Vec<_> = elected[0].partition_result.iter().map(|row| (row.partition_id, row.error_code)).collect();
+    assert_eq!((elected[0].topic.as_str(), rows), ("t", vec![(1, 0)]), "of the new order the first");
+    until(&peer, "t", 1, |partition| partition.leader_id == 1).await;
+    assert_eq!(peer.call(&all, 2).await.unwrap().replica_election_results, []);
+    let refused = other.call(&elect(vec![0]), 2).await.unwrap();
+    let row = &refused.replica_election_results[0].partition_result[0];
+    assert_eq!(ErrorCode(row.error_code), ErrorCode::NOT_CONTROLLER);
+    for broker in [one, two, zero] {
+        broker.broker.shutdown().await;
+    }
 }

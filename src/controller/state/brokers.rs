@@ -158,24 +158,22 @@ impl ControllerState {
         if ErrorCode(response.error_code) != ErrorCode::NONE {
             return;
         }
-        let mut failed = Vec::new();
+        let mut changed = Vec::new();
         for topic in &response.topics {
             let Some(name) = self.names.get(&topic.topic_id) else { continue };
             for partition in &topic.partition_errors {
                 let replica = TopicPartition::new(name.clone(), partition.partition_index);
-                match ErrorCode(partition.error_code) {
-                    ErrorCode::NONE => {
-                        live.offline.remove(&replica);
-                    }
-                    ErrorCode::KAFKA_STORAGE_ERROR if live.offline.insert(replica.clone()) => failed.push(replica),
-                    _ => {}
+                let is_news = match ErrorCode(partition.error_code) {
+                    ErrorCode::NONE => live.offline.remove(&replica),
+                    ErrorCode::KAFKA_STORAGE_ERROR => live.offline.insert(replica.clone()),
+                    _ => false,
+                };
+                if is_news {
+                    changed.push(replica);
                 }
             }
         }
-        if failed.is_empty() {
-            return;
-        }
-        failed.iter().for_each(|name| self.tell_metadata(name, out));
-        self.drive(failed, out);
+        changed.iter().for_each(|name| self.tell_metadata(name, out));
+        self.drive(changed, out);
     }
 }

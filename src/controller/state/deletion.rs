@@ -15,20 +15,37 @@ impl ControllerState {
         if !pointless.is_empty() {
             out.actions.push(Action::ForgetDeletions(pointless));
         }
-        for name in wanted {
+        self.deletions_held_up.extend(wanted.into_iter().filter(|name| !self.deleting.contains(name)));
+        self.drive_deletions(out);
+    }
+
+    /// Whether the topic is being deleted, or is to be.
+    pub(super) fn is_queued_for_deletion(&self, topic: &str) -> bool {
+        self.deletions_held_up.contains(topic) || self.topics.get(topic).is_some_and(|topic| topic.deletion.is_some())
+    }
+
+    /// Begins the deletions that no reassignment holds up.
+    fn begin_deletions(&mut self, out: &mut Out) {
+        let is_moving = |topic: &super::Topic| {
+            topic.assigning.is_some()
+                || !topic.settled.is_empty()
+                || topic.partitions.values().any(|partition| partition.assignment.is_being_reassigned())
+        };
+        for name in self.deletions_held_up.clone() {
             let partitions = self.partitions_of(&name);
-            let Some(topic) = self.topics.get_mut(&name).filter(|topic| topic.deletion.is_none()) else { continue };
+            let Some(topic) = self.topics.get_mut(&name).filter(|topic| !is_moving(topic)) else { continue };
             topic.deletion = Some(Deletion::default());
+            self.deletions_held_up.remove(&name);
             self.deleting.insert(name);
             for broker in self.brokers.keys() {
                 out.batch.metadata(*broker, &partitions);
             }
         }
-        self.drive_deletions(out);
     }
 
     /// Asks every replica that can be asked; erases the topics all of whose replicas are gone.
     pub(super) fn drive_deletions(&mut self, out: &mut Out) {
+        self.begin_deletions(out);
         let brokers = &self.brokers;
         for name in &self.deleting {
             let Some(topic) = self.topics.get_mut(name) else { continue };

@@ -43,9 +43,9 @@ impl ControllerState {
             _ => self.names.get(&topic.topic_id).cloned(),
         };
         let is_busy = request.topics.iter().any(|topic| {
-            let known = named(topic).and_then(|name| self.topics.get(&name));
-            let partitions = topic.partitions.iter().filter_map(|p| known?.partitions.get(&p.partition_index));
-            partitions.into_iter().any(|partition| partition.in_flight.is_some())
+            let numbers = topic.partitions.iter().map(|partition| partition.partition_index);
+            let Some(name) = named(topic) else { return false };
+            numbers.into_iter().any(|number| self.is_busy(&TopicPartition::new(name.clone(), number)))
         });
         if is_busy {
             self.deferred.push(Event::AlterPartition { request, version, token });
@@ -86,7 +86,7 @@ impl ControllerState {
             pending.response.topics.push(TopicDataResponse { topic_name, topic_id, partitions });
         }
         for (partition, state) in changes {
-            self.write(&partition, state, Some(token), out);
+            self.write(&partition, state, AskedBy::Leader(token), out);
         }
         self.alters.insert(token, pending);
     }
@@ -101,6 +101,7 @@ impl ControllerState {
         version: i16,
     ) -> Result<Judged<'_>, ErrorCode> {
         let is_deleted = self.topics.get(&name.topic).is_none_or(|topic| topic.deletion.is_some());
+        let replicas = self.partition(name).map_or(&[][..], |partition| &partition.assignment.replicas);
         let known = self.partition(name).and_then(|partition| partition.known.as_ref());
         let known = known.filter(|_| !is_deleted).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         let is_recovering = asked.leader_recovery_state == 1;
@@ -121,6 +122,10 @@ impl ControllerState {
         let begins_recovery = is_recovering && !known.state.leader_recovering;
         if broker != known.state.leader || !isr.contains(&broker) || begins_recovery || (is_recovering && isr.len() > 1)
         {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
+        // One that is out of the assignment may have been in it when the leader last heard.
+        if isr.iter().any(|id| self.brokers.contains_key(id) && !replicas.contains(id)) {
             return Err(ErrorCode::INVALID_REQUEST);
         }
         if isr.iter().any(|id| self.brokers.get(id).is_none_or(|live| live.shutting_down)) {

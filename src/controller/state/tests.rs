@@ -1,5 +1,9 @@
 //! A registry and brokers in memory around the real state machine; scenarios by name, and random histories by seed.
 
+mod elections;
+mod histories;
+mod reassignment;
+
 use super::*;
 use crate::registry::znodes;
 use crate::wire::messages::alter_partition::{BrokerState, PartitionDataRequest, TopicDataRequest};
@@ -20,12 +24,17 @@ fn violation(before: &BTreeMap<TopicPartition, Known>, after: &ControllerState) 
         if state.isr.is_empty() {
             return Some(format!("{name}: nobody in the ISR"));
         }
-        if state.isr.iter().any(|id| !partition.assignment.replicas.contains(id)) {
+        let is_replica = |id: &i32| partition.assignment.replicas.contains(id) || partition.leaving.contains(id);
+        if !state.isr.iter().all(is_replica) {
             return Some(format!("{name}: ISR outside the assignment: {state:?}"));
         }
         let Some(old) = before.get(&name) else { continue };
         if state.leader_epoch < old.state.leader_epoch || known.partition_epoch < old.partition_epoch {
             return Some(format!("{name}: an epoch fell: {old:?} to {known:?}"));
+        }
+        let by_controller = state.leader_epoch != old.state.leader_epoch;
+        if by_controller && !state.leader_recovering && state.isr.iter().any(|id| !old.state.isr.contains(id)) {
+            return Some(format!("{name}: the controller put somebody into the ISR: {old:?} to {known:?}"));
         }
         if state.leader_epoch == old.state.leader_epoch && state.leader != old.state.leader {
             return Some(format!("{name}: two leaders in one epoch: {old:?} and {known:?}"));
@@ -83,6 +92,12 @@ struct World {
     writes: usize,
     erased: Vec<Arc<str>>,
     forgotten: Vec<Arc<str>>,
+    /// `/admin/delete_topics`.
+    wishes: BTreeSet<Arc<str>>,
+    /// `/admin/reassign_partitions`.
+    noted: BTreeMap<TopicPartition, Vec<i32>>,
+    /// `/admin/preferred_replica_election`.
+    preferred: Option<Vec<TopicPartition>>,
 }
 
 impl World {
@@ -98,6 +113,9 @@ impl World {
             writes: 0,
             erased: Vec::new(),
             forgotten: Vec::new(),
+            wishes: BTreeSet::new(),
+            noted: BTreeMap::new(),
+            preferred: None,
         };
         world.elect(7);
         world
@@ -105,14 +123,29 @@ impl World {
 
     /// A new controller takes over from what the registry holds.
     fn elect(&mut self, epoch: i32) {
+        for event in self.takes_over(epoch) {
+            self.does(event);
+        }
+    }
+
+    /// A new controller, and the events it begins with.
+    fn takes_over(&mut self, epoch: i32) -> Vec<Event> {
         self.controller = ControllerState::new(1, epoch, "PLAINTEXT", true);
         let states = self.states.iter().map(|(name, (state, version))| (name.clone(), state.clone(), *version));
-        self.does(Event::Started {
-            brokers: self.brokers.values().cloned().collect(),
-            topics: self.topics.clone().into_iter().collect(),
-            states: states.collect(),
-            deletions: Vec::new(),
-        });
+        let mut events = vec![
+            Event::Started {
+                brokers: self.brokers.values().cloned().collect(),
+                topics: self.topics.clone().into_iter().collect(),
+                states: states.collect(),
+                deletions: self.wishes.iter().cloned().collect(),
+            },
+            Event::ReassignmentsRead(self.noted.clone().into_iter().collect()),
+        ];
+        if let Some(partitions) = self.preferred.clone() {
+            let (election, trigger) = (ElectionType::Preferred, Trigger::Znode);
+            events.push(Event::ElectLeaders { partitions, election, trigger });
+        }
+        events
     }
 
     /// One event and all that follows from it in the registry.
@@ -134,7 +167,24 @@ impl World {
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Connect { .. } | Action::Disconnect { .. } => {}
-            Action::Send { broker, request } => self.sent.push((broker, request)),
+            Action::Send { broker, request } => {
+                self.check_stops(broker, &request);
+                self.sent.push((broker, request));
+            }
+            Action::WriteAssignment { topic, id, partitions } => {
+                let found =
+                    self.topics.get_mut(&topic).filter(|found| found.topic_id.is_some_and(|uuid| uuid.0 == id.0));
+                let result = found.map(|found| found.partitions.extend(partitions)).ok_or(Conflict);
+                return Some(Event::AssignmentWritten { topic, id, result });
+            }
+            Action::ForgetReassignments(rows) => {
+                for (name, with) in rows {
+                    if with.is_none() || self.noted.get(&name) == with.as_ref() {
+                        self.noted.remove(&name);
+                    }
+                }
+            }
+            Action::ForgetPreferredElection => self.preferred = None,
             Action::Write(writes) => {
                 return Some(Event::Written(writes.into_iter().map(|write| self.write(write)).collect()));
             }
@@ -150,15 +200,31 @@ impl World {
                 assert_eq!(partitions, known);
                 self.topics.remove(&topic);
                 self.states.retain(|name, _| name.topic != topic);
+                self.wishes.remove(&topic);
                 self.erased.push(topic.clone());
                 return Some(Event::TopicErased { topic, id });
             }
-            Action::ForgetDeletions(topics) => self.forgotten.extend(topics),
+            Action::ForgetDeletions(topics) => {
+                self.wishes.retain(|wish| !topics.contains(wish));
+                self.forgotten.extend(topics);
+            }
             Action::Answer { token, answer } => {
                 assert_eq!(self.answers.insert(token, answer), None, "answered twice");
             }
         }
         None
+    }
+
+    /// Nobody whom a partition counts on may be told to delete its log.
+    fn check_stops(&self, broker: i32, request: &ControlRequest) {
+        let ControlRequest::StopReplica(request) = request else { return };
+        for topic in &request.topic_states {
+            for partition in topic.partition_states.iter().filter(|p| p.delete_partition && p.leader_epoch != -2) {
+                let name = tp(&topic.topic_name, partition.partition_index);
+                let (state, _) = &self.states[&name];
+                assert!(!state.isr.contains(&broker), "{broker} deletes {name}, whose ISR it is in: {state:?}");
+            }
+        }
     }
 
     fn write(&mut self, write: StateWrite) -> Written {
@@ -573,173 +639,4 @@ fn a_replica_whose_disk_failed_neither_leads_nor_stays_in_the_isr() {
     assert_eq!(world.state("t", 0), (2, 1, vec![2]));
     world.does(answer(ErrorCode::NONE));
     assert_eq!(world.isr_change(1, 2, 9, 0, &[2, 1]), ErrorCode::NONE);
-}
-
-/// Small, fast, and the same everywhere: splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % sides as u64) as usize
-    }
-}
-
-/// A world in which the registry's answers may come late, in between other events.
-fn random_history(seed: u64) {
-    let mut dice = Dice(seed);
-    let mut world = World::new(&[1, 2, 3, 4]);
-    world.unclean = dice.roll(4) == 0;
-    let mut late: Vec<Event> = Vec::new();
-    let mut token = 0;
-    let mut epoch = 1000;
-    for _ in 0..200 {
-        token += 1;
-        let mut events = Vec::new();
-        match dice.roll(9) {
-            0 => {
-                let id = dice.roll(4) as i32 + 1;
-                if world.brokers.remove(&id).is_none() {
-                    epoch += 1;
-                    world.brokers.insert(id, broker(id, epoch));
-                }
-                events.push(Event::BrokersChanged(world.brokers.values().cloned().collect()));
-            }
-            1 => {
-                let topic = format!("t{}", dice.roll(5));
-                let replicas = 1 + dice.roll(3);
-                let rows: Vec<Vec<i32>> =
-                    (0..1 + dice.roll(3)).map(|p| (0..replicas).map(|r| ((p + r) % 4) as i32 + 1).collect()).collect();
-                let rows: Vec<&[i32]> = rows.iter().map(Vec::as_slice).collect();
-                let id = (token % 251) as u8 + 1;
-                world.topics.entry(topic.as_str().into()).or_insert_with(|| assignment(id, &rows));
-                let names: BTreeSet<Arc<str>> = world.topics.keys().cloned().collect();
-                let new = names.iter().filter(|name| world.controller.topic_id(name).is_none());
-                let new = new.map(|name| (name.clone(), world.topics[name].clone())).collect();
-                events.push(Event::TopicsChanged { names, new });
-            }
-            2..=4 => {
-                // A leader wants some ISR, with what it knows, which may be of yesterday.
-                let known: Vec<(TopicPartition, PartitionState, i32)> = world
-                    .states
-                    .iter()
-                    .map(|(name, (state, version))| (name.clone(), state.clone(), *version))
-                    .collect();
-                if !known.is_empty() {
-                    let (name, state, version) = known[dice.roll(known.len())].clone();
-                    let replicas =
-                        world.topics.get(&name.topic).map(|t| t.partitions[&name.partition].replicas.clone());
-                    let isr =
-                        replicas.unwrap_or_default().into_iter().filter(|id| *id == state.leader || dice.roll(2) == 0);
-                    let asked = PartitionDataRequest {
-                        partition_index: name.partition,
-                        leader_epoch: state.leader_epoch,
-                        new_isr_with_epochs: isr.map(|broker_id| BrokerState { broker_id, broker_epoch: -1 }).collect(),
-                        partition_epoch: version,
-                        ..Default::default()
-                    };
-                    let topic_id = world.controller.topics.get(&name.topic).map_or(Uuid::ZERO, |topic| topic.id);
-                    let topics = vec![TopicDataRequest { topic_id, partitions: vec![asked], ..Default::default() }];
-                    let broker_epoch = world.brokers.get(&state.leader).map_or(0, |live| live.epoch);
-                    let request = AlterPartitionRequest { broker_id: state.leader, broker_epoch, topics };
-                    events.push(Event::AlterPartition { request, version: 3, token });
-                }
-            }
-            5 => {
-                let broker_id = dice.roll(4) as i32 + 1;
-                let broker_epoch = world.brokers.get(&broker_id).map_or(0, |live| live.epoch);
-                let request = ControlledShutdownRequest { broker_id, broker_epoch };
-                events.push(Event::ControlledShutdown { request, token });
-            }
-            6 => events.push(Event::DeleteTopics(vec![format!("t{}", dice.roll(5)).into()])),
-            7 => {
-                // Brokers answer what they were told to stop, some with an error.
-                for (id, request) in stops(world.sent()) {
-                    let Some(live) = world.brokers.get(&id) else { continue };
-                    let error = if dice.roll(5) == 0 { ErrorCode::KAFKA_STORAGE_ERROR } else { ErrorCode::NONE };
-                    let rows = request.topic_states.iter().flat_map(|topic| {
-                        topic.partition_states.iter().map(|partition| StopReplicaPartitionError {
-                            topic_name: topic.topic_name.clone(),
-                            partition_index: partition.partition_index,
-                            error_code: error.0,
-                        })
-                    });
-                    let response = StopReplicaResponse { error_code: 0, partition_errors: rows.collect() };
-                    events.push(Event::StopReplicaAnswered { broker: id, broker_epoch: live.epoch, request, response });
-                }
-            }
-            _ => {}
-        }
-        // What the registry answers comes in order, sooner or later.
-        while !late.is_empty() && dice.roll(3) > 0 {
-            events.push(late.remove(0));
-        }
-        for event in events {
-            step(&mut world, event, &mut late);
-        }
-    }
-    while !late.is_empty() {
-        let event = late.remove(0);
-        step(&mut world, event, &mut late);
-    }
-    settled(&world);
-}
-
-fn step(world: &mut World, event: Event, late: &mut Vec<Event>) {
-    let before = all(&world.controller).filter_map(|(name, p)| Some((name, p.known.clone()?))).collect();
-    let same_topics: BTreeSet<Uuid> = world.controller.names.keys().copied().collect();
-    let shown = format!("{event:?}");
-    let actions = world.controller.handle(event);
-    let before: BTreeMap<TopicPartition, Known> = before;
-    let kept = before.into_iter().filter(|(name, _)| {
-        world.controller.topics.get(&name.topic).is_some_and(|topic| same_topics.contains(&topic.id))
-    });
-    if let Some(violation) = violation(&kept.collect(), &world.controller) {
-        panic!("{violation}, after {shown}");
-    }
-    for action in actions {
-        late.extend(world.act(action));
-    }
-}
-
-/// When nothing is under way: what is known is what the registry has, and whatever can be led is led.
-fn settled(world: &World) {
-    for (name, partition) in all(&world.controller) {
-        assert!(partition.in_flight.is_none(), "{name} hangs");
-        let topic = &world.controller.topics[&name.topic];
-        if topic.deletion.is_some() {
-            continue;
-        }
-        let known = partition.known.as_ref().map(|known| (known.state.clone(), known.partition_epoch));
-        assert_eq!(known.as_ref(), world.states.get(&name), "{name}");
-        let alive = |id: &i32| world.controller.standing(*id, &name) == Standing::Alive;
-        match known {
-            None => assert!(!partition.assignment.replicas.iter().any(alive), "{name} could be led"),
-            Some((state, _)) if state.leader == -1 => {
-                assert!(!state.isr.iter().any(alive), "{name} could be led: {state:?}");
-                assert!(!world.unclean || !partition.assignment.replicas.iter().any(alive), "{name}: {state:?}");
-            }
-            Some((state, _)) => {
-                let standing = world.controller.standing(state.leader, &name);
-                assert_ne!(standing, Standing::Dead, "{name}: {state:?}");
-                let others = state.isr.iter().filter(|id| **id != state.leader);
-                assert!(others.into_iter().all(alive), "{name}: dead in the ISR: {state:?}");
-            }
-        }
-    }
-    assert!(world.controller.deferred.is_empty() && world.controller.alters.is_empty(), "somebody waits for ever");
-    assert!(world.controller.shutdowns.is_empty(), "a shutdown waits for ever");
-}
-
-#[test]
-fn random_histories_keep_the_invariants() {
-    for seed in 0..200 {
-        if let Err(panic) = std::panic::catch_unwind(|| random_history(seed)) {
-            eprintln!("seed {seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
 }

@@ -18,6 +18,40 @@ pub struct ReplicaAssignment {
     pub removing_replicas: Vec<i32>,
 }
 
+impl ReplicaAssignment {
+    /// Replicas of a partition that is not being reassigned.
+    pub fn settled(replicas: Vec<i32>) -> ReplicaAssignment {
+        ReplicaAssignment { replicas, ..Default::default() }
+    }
+
+    pub fn is_being_reassigned(&self) -> bool {
+        !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+
+    /// The replicas when the reassignment is done.
+    pub fn target(&self) -> Vec<i32> {
+        without(&self.replicas, &self.removing_replicas)
+    }
+
+    /// The replicas before the reassignment.
+    pub fn origin(&self) -> Vec<i32> {
+        without(&self.replicas, &self.adding_replicas)
+    }
+
+    /// The assignment while these replicas move to `target`. Source: `ReplicaAssignment.reassignTo`.
+    pub fn reassigned_to(&self, target: &[i32]) -> ReplicaAssignment {
+        let origin = self.origin();
+        let mut replicas = target.to_vec();
+        replicas.extend(without(&origin, target));
+        let (adding_replicas, removing_replicas) = (without(&replicas, &origin), without(&replicas, target));
+        ReplicaAssignment { replicas, adding_replicas, removing_replicas }
+    }
+}
+
+fn without(ids: &[i32], others: &[i32]) -> Vec<i32> {
+    ids.iter().copied().filter(|id| !others.contains(id)).collect()
+}
+
 /// `/brokers/topics/T`: which partitions a topic has, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TopicAssignment {
