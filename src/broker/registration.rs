@@ -15,6 +15,9 @@ use crate::registry::{self, Session};
 /// Pause before a registration that failed is tried again.
 const RETRY_BACKOFF: Duration = Duration::from_millis(500);
 
+/// A file in each log dir: the epoch under which its broker registered last. Kafka's brokers let it be.
+const BROKER_EPOCH: &str = ".broker_epoch";
+
 /// Registers the broker, and keeps it registered until it is shut down. Its epoch is known when this returns.
 ///
 /// # Errors
@@ -85,6 +88,7 @@ async fn register(broker: &Broker) -> Result<(), Error> {
             },
             Err(error) => return Err(error.into()),
         };
+        note(broker, czxid).await;
         broker.registered.send_replace(czxid);
         tracing::info!(epoch = czxid, "registered broker {} at path {path}", broker.id);
         return Ok(());
@@ -93,7 +97,7 @@ async fn register(broker: &Broker) -> Result<(), Error> {
 
 /// Our id is registered already. By ourselves, if the answer was lost with the connection: then its czxid. By a former
 /// life of ours that was killed: then it makes room, at once if it had our addresses, which we have bound now and it
-/// cannot have; else when its session has run out.
+/// cannot have, or our log dirs, which we have locked; else when its session has run out.
 async fn take_over(broker: &Broker, path: &str, ours: &BrokerRegistration) -> Result<Option<i64>, Error> {
     let (session, id) = (&broker.session, broker.id);
     let (data, stat) = match session.get(path).await {
@@ -105,8 +109,9 @@ async fn take_over(broker: &Broker, path: &str, ours: &BrokerRegistration) -> Re
     if Some(stat.ephemeral_owner) == own_session {
         return Ok(Some(stat.czxid));
     }
-    let is_former_life = BrokerRegistration::decode(id, &data).is_ok_and(|theirs| theirs.endpoints == ours.endpoints);
-    if is_former_life {
+    let has_our_addresses =
+        BrokerRegistration::decode(id, &data).is_ok_and(|theirs| theirs.endpoints == ours.endpoints);
+    if has_our_addresses || is_noted(broker, stat.czxid).await {
         // What else that life held: were it the controller, nobody would decide anything until its session ends.
         if let Some(controller) = session.exists(ControllerNode::PATH).await?
             && controller.ephemeral_owner == stat.ephemeral_owner
@@ -125,6 +130,26 @@ async fn take_over(broker: &Broker, path: &str, ours: &BrokerRegistration) -> Re
         return Err(Error::IdInUse { path: path.to_owned(), owner, session });
     }
     Ok(None)
+}
+
+/// Leaves word in the log dirs which registration is theirs: whoever has them locked later knows that it is dead.
+async fn note(broker: &Broker, czxid: i64) {
+    for dir in &broker.config().log_dirs {
+        // Without it a start after a kill takes as long as the session: no more is lost.
+        if let Err(error) = tokio::fs::write(dir.join(BROKER_EPOCH), format!("{czxid}\n")).await {
+            tracing::debug!(dir = %dir.display(), %error, "broker epoch not noted");
+        }
+    }
+}
+
+async fn is_noted(broker: &Broker, czxid: i64) -> bool {
+    for dir in &broker.config().log_dirs {
+        let noted = tokio::fs::read_to_string(dir.join(BROKER_EPOCH)).await;
+        if noted.is_ok_and(|noted| noted.trim().parse() == Ok(czxid)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Deletes a znode, if it is still the one that was looked at.

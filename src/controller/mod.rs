@@ -216,9 +216,9 @@ impl Candidate {
     async fn run(mut self) {
         loop {
             // An error is a broker that is going down, and this task with it.
-            if self.registered.wait_for(|epoch| *epoch >= 0).await.is_err() {
+            let Ok(registered) = self.registered.wait_for(|epoch| *epoch >= 0).await.map(|epoch| *epoch) else {
                 return;
-            }
+            };
             let ended = match self.stand().await {
                 Ok(mandate) => self.reign(mandate).await,
                 Err(error) => Err(error),
@@ -226,7 +226,7 @@ impl Candidate {
             self.is_active.store(false, Ordering::Release);
             match ended {
                 Ok(()) => tracing::info!("no longer the controller"),
-                Err(Error::SessionExpired | Error::Closed) => self.await_new_registration().await,
+                Err(Error::SessionExpired | Error::Closed) => self.await_new_registration(registered).await,
                 Err(error) => {
                     tracing::warn!(%error, "controller election interrupted");
                     tokio::time::sleep(RETRY_BACKOFF).await;
@@ -235,10 +235,9 @@ impl Candidate {
         }
     }
 
-    /// The session is gone and with it the registration: waits until it is said to be gone, so that the next wait
-    /// for a registration does not find the old one.
-    async fn await_new_registration(&mut self) {
-        let old = *self.registered.borrow();
+    /// The session is gone and with it the registration: waits until that is not `old` any more, so that the next wait
+    /// for a registration does not find the old one. It may be so already: others notice earlier.
+    async fn await_new_registration(&mut self, old: i64) {
         let mut registered = self.registered.clone();
         tokio::select! {
             _ = registered.wait_for(|epoch| *epoch != old) => {}

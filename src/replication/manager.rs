@@ -454,9 +454,8 @@ pub struct ReplicaManager {
     metadata: Arc<MetadataCache>,
     replica_lag_time_max_ms: Millis,
     hosted: RwLock<HashMap<Arc<str>, BTreeMap<i32, Hosted>>>,
-    /// The highest epoch of a controller heard from. Held while one of its requests is carried out, so that they
-    /// take effect one after another.
-    controller_epoch: Mutex<i32>,
+    /// Held while a controller's request is carried out, so that they take effect one after another.
+    controller_requests: Mutex<()>,
     leadership: OnceLock<LeadershipListener>,
     fetchers: OnceLock<Fetchers>,
     proposals: mpsc::UnboundedSender<IsrProposal>,
@@ -483,7 +482,7 @@ impl ReplicaManager {
             metadata,
             replica_lag_time_max_ms,
             hosted: RwLock::default(),
-            controller_epoch: Mutex::new(0),
+            controller_requests: Mutex::default(),
             leadership: OnceLock::new(),
             fetchers: OnceLock::new(),
             proposals,
@@ -596,12 +595,10 @@ impl ReplicaManager {
         version: i16,
         config: &dyn Fn(&str) -> LogConfig,
     ) -> LeaderAndIsrResponse {
-        let mut controller_epoch = self.controller_epoch.lock();
-        if request.controller_epoch < *controller_epoch {
-            let error_code = ErrorCode::STALE_CONTROLLER_EPOCH.0;
-            return LeaderAndIsrResponse { error_code, ..Default::default() };
+        let _one_at_a_time = self.controller_requests.lock();
+        if let Err(code) = self.metadata.obey(request.controller_epoch) {
+            return LeaderAndIsrResponse { error_code: code.0, ..Default::default() };
         }
-        *controller_epoch = request.controller_epoch;
         self.create_missing(request, config);
         let mut response = LeaderAndIsrResponse::default();
         let mut changes = Vec::new();
@@ -813,12 +810,10 @@ impl ReplicaManager {
     /// Carries out StopReplica: partitions end here, their logs are deleted if it says so. It renames folders: call
     /// it where blocking is allowed.
     pub fn stop_replicas(&self, request: &StopReplicaRequest) -> StopReplicaResponse {
-        let mut controller_epoch = self.controller_epoch.lock();
-        if request.controller_epoch < *controller_epoch {
-            let error_code = ErrorCode::STALE_CONTROLLER_EPOCH.0;
-            return StopReplicaResponse { error_code, ..Default::default() };
+        let _one_at_a_time = self.controller_requests.lock();
+        if let Err(code) = self.metadata.obey(request.controller_epoch) {
+            return StopReplicaResponse { error_code: code.0, ..Default::default() };
         }
-        *controller_epoch = request.controller_epoch;
         let mut response = StopReplicaResponse::default();
         let mut changes = Vec::new();
         for (topic, partition, leader_epoch, delete) in stopped_partitions(request) {

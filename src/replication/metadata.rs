@@ -257,6 +257,16 @@ struct State {
     controller_epoch: i32,
 }
 
+impl State {
+    fn obey(&mut self, controller_epoch: i32) -> Result<(), ErrorCode> {
+        if controller_epoch < self.controller_epoch {
+            return Err(ErrorCode::STALE_CONTROLLER_EPOCH);
+        }
+        self.controller_epoch = controller_epoch;
+        Ok(())
+    }
+}
+
 impl Default for MetadataCache {
     fn default() -> MetadataCache {
         MetadataCache { current: RwLock::default(), updates: watch::Sender::new(0) }
@@ -281,15 +291,20 @@ impl MetadataCache {
     pub fn update(&self, request: &UpdateMetadataRequest) -> Result<Gone, ErrorCode> {
         let gone = {
             let mut state = self.current.write();
-            if request.controller_epoch < state.controller_epoch {
-                return Err(ErrorCode::STALE_CONTROLLER_EPOCH);
-            }
-            state.controller_epoch = request.controller_epoch;
+            state.obey(request.controller_epoch)?;
             // Readers that hold the old picture keep it; without readers nothing is copied.
             Arc::make_mut(&mut state.cluster).apply(request)
         };
         self.updates.send_modify(|count| *count += 1);
         Ok(gone)
+    }
+
+    /// Takes a controller's word that is not about the picture: from now on earlier ones are refused.
+    ///
+    /// # Errors
+    /// `STALE_CONTROLLER_EPOCH` if a later controller has spoken already.
+    pub fn obey(&self, controller_epoch: i32) -> Result<(), ErrorCode> {
+        self.current.write().obey(controller_epoch)
     }
 
     /// Waits until the picture fulfils `condition`: for ever, so put a timeout around it.

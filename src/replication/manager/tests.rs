@@ -1,6 +1,7 @@
 use super::*;
 use crate::log::{CleanupPolicy, LogManagerOptions};
 use crate::wire::batch::BatchBuilder;
+use crate::wire::messages::UpdateMetadataRequest;
 use crate::wire::messages::leader_and_isr::LeaderAndIsrTopicState;
 use crate::wire::messages::stop_replica::{StopReplicaPartitionState, StopReplicaTopicState};
 
@@ -132,6 +133,11 @@ fn another_topic_of_the_same_name_is_refused_and_so_is_an_old_controller() {
     assert_eq!(fixture.decide_in(5, ID, ME, 0, &[ME]), ErrorCode::NONE);
     assert_eq!(fixture.decide_in(5, Uuid([8; 16]), ME, 1, &[ME]), ErrorCode::INCONSISTENT_TOPIC_ID);
     assert_eq!(fixture.decide_in(4, ID, ME, 1, &[ME]), ErrorCode::STALE_CONTROLLER_EPOCH);
+    // Nor may it lead or stop anything when it is the metadata that a later one has spoken of.
+    let later = UpdateMetadataRequest { controller_epoch: 6, ..Default::default() };
+    fixture.manager.metadata.update(&later).unwrap();
+    assert_eq!(fixture.decide_in(5, ID, ME, 1, &[ME]), ErrorCode::STALE_CONTROLLER_EPOCH);
+    assert_eq!(fixture.decide_in(6, ID, ME, 1, &[ME]), ErrorCode::NONE);
 }
 
 fn by(replica: i32) -> FollowerFetch {
