@@ -33,8 +33,9 @@ logging.disable(logging.CRITICAL)
 WORK = tempfile.mkdtemp(prefix="cluster")
 BEGAN = time.monotonic()
 processes, passed, failed = [], [], []
-BINARY = os.environ.get("OTTLA") or next(
-    (path for path in (f"{ROOT}/target/release/ottla", f"{ROOT}/target/debug/ottla") if os.path.exists(path)), None)
+# Whichever was built last.
+BUILT = [path for path in (f"{ROOT}/target/release/ottla", f"{ROOT}/target/debug/ottla") if os.path.exists(path)]
+BINARY = os.environ.get("OTTLA") or max(BUILT, key=os.path.getmtime, default=None)
 
 
 def say(*words):
