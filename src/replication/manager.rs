@@ -785,7 +785,7 @@ impl ReplicaManager {
     /// Returns how many.
     pub fn log_dirs_failed(&self) -> usize {
         // As a request of the controller would be: one after the other.
-        let _controller_epoch = self.controller_epoch.lock();
+        let _one_at_a_time = self.controller_requests.lock();
         let lost: Vec<Arc<Replica>> = self.replicas().into_iter().filter(|replica| replica.log.is_offline()).collect();
         let mut changes = Vec::new();
         for replica in &lost {
