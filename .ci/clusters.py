@@ -97,7 +97,7 @@ class Process:
                     return self
             time.sleep(0.1)
         if self.port:
-            say(f"{self.name} does not listen")
+            check(f"{self.name} listens", False)
         return self
 
     def signal(self, number):
@@ -162,7 +162,7 @@ def server_properties(id, connect, port, extra):
     lines = [f"broker.id={id}", f"listeners=PLAINTEXT://127.0.0.1:{port}", f"log.dirs={WORK}/logs{id}",
              "offsets.topic.replication.factor=1", "offsets.topic.num.partitions=3",
              "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
-             "group.initial.rebalance.delay.ms=0", "zookeeper.session.timeout.ms=4000",
+             "group.initial.rebalance.delay.ms=0", "zookeeper.session.timeout.ms=4000", "zookeeper.connection.timeout.ms=60000",
              "controlled.shutdown.retry.backoff.ms=500", "leader.imbalance.check.interval.seconds=3000"]
     if connect:
         lines.append(f"zookeeper.connect={connect}")
