@@ -7,7 +7,7 @@ use std::time::Duration;
 use ottla::network::Peer;
 use ottla::wire::batch::{Batch, BatchBuilder};
 use ottla::wire::messages::*;
-use ottla::wire::messages::{add_partitions_to_txn, fetch};
+use ottla::wire::messages::{add_partitions_to_txn, create_topics, fetch};
 use ottla::wire::{Bytes, ErrorCode};
 
 use crate::broker::*;
@@ -218,4 +218,80 @@ async fn no_aborted_record_is_shown_after_a_crash_between_any_two_steps() {
             broker.broker.shutdown().await;
         }
     }
+}
+
+/// Records of a transaction, for partition 0.
+fn transactional(producer: Producer, sequence: i32, value: &str) -> ProduceRequest {
+    let mut batch = BatchBuilder::new().producer(producer.id, producer.epoch, sequence).transactional();
+    batch.append(1, None, Some(value.as_bytes()), &[]);
+    ProduceRequest { transactional_id: Some(ID.into()), ..produce_request("t", 0, -1, batch.finish()) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_asks_the_coordinator_on_another_broker_before_a_transaction_begins() {
+    let coordinator = TestBroker::start_with(SETTINGS).await;
+    let registry = coordinator.broker.registry_address().unwrap().to_string();
+    let mut settings = SETTINGS.to_vec();
+    settings.extend([("broker.id", "1"), ("zookeeper.connect", &registry)]);
+    let leader = TestBroker::start_with(&settings).await;
+    let (to_coordinator, to_leader) = (coordinator.connect().await, leader.connect().await);
+    let on = |name: &str, broker_id: i32| create_topics::CreatableTopic {
+        name: name.into(),
+        num_partitions: -1,
+        replication_factor: -1,
+        assignments: vec![create_topics::CreatableReplicaAssignment {
+            partition_index: 0,
+            broker_ids: vec![broker_id],
+        }],
+        ..Default::default()
+    };
+    let topics = vec![on("__transaction_state", 0), on("t", 1)];
+    let created =
+        to_coordinator.call(&CreateTopicsRequest { topics, timeout_ms: 10_000, validate_only: false }, 5).await;
+    assert!(created.unwrap().topics.iter().all(|topic| topic.error_code == 0));
+
+    let producer = init(&to_coordinator).await;
+    let outcome = async |request: &ProduceRequest| {
+        let mut answer = to_leader.call(request, 9).await.unwrap();
+        let partition = answer.responses.remove(0).partition_responses.remove(0);
+        (ErrorCode(partition.error_code), partition.base_offset)
+    };
+    let early = transactional(producer, 0, "early");
+    let mut refused = outcome(&early).await;
+    for _ in 0..200 {
+        // Until the leader has heard where the coordinator is.
+        if refused.0 != ErrorCode::NOT_ENOUGH_REPLICAS {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        refused = outcome(&early).await;
+    }
+    assert_eq!(refused, (ErrorCode::INVALID_TXN_STATE, -1));
+
+    let topic = add_partitions_to_txn::AddPartitionsToTxnTopic { name: "t".into(), partitions: vec![0] };
+    let added = AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: ID.into(),
+        v3_and_below_producer_id: producer.id,
+        v3_and_below_producer_epoch: producer.epoch,
+        v3_and_below_topics: vec![topic],
+        ..Default::default()
+    };
+    let added = to_coordinator.call(&added, 3).await.unwrap();
+    assert_eq!(added.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code, 0);
+    // Two on the way at once: the second does not overtake the first, which waits for the coordinator.
+    let (first, second) = (transactional(producer, 0, "a"), transactional(producer, 1, "b"));
+    let both = tokio::join!(outcome(&first), outcome(&second));
+    assert_eq!(both, ((ErrorCode::NONE, 0), (ErrorCode::NONE, 1)));
+    end(&to_coordinator, producer, true).await;
+    let mut read = read_committed(&to_leader, 0).await;
+    for _ in 0..500 {
+        if read.1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        read = read_committed(&to_leader, 0).await;
+    }
+    assert_eq!(read, (vec!["a".to_owned(), "b".to_owned()], true));
+    leader.broker.shutdown().await;
+    coordinator.broker.shutdown().await;
 }
