@@ -187,12 +187,6 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-impl Refusal {
-    fn invalid(message: impl Into<String>) -> Refusal {
-        Refusal { message: Some(message.into()), ..Refusal::from(ErrorCode::INVALID_RECORD) }
-    }
-}
-
 /// The partitions in which a transaction begins with this request: their coordinator is asked first.
 fn unverified(broker: &Broker, request: &Request, frame: &BytesMut) -> Vec<Unverified> {
     if request.transactional_id.is_none() {
@@ -343,13 +337,11 @@ fn check_format(records: &[u8], version: i16) -> Result<(), Refusal> {
     if version < BATCHES_SINCE {
         return Ok(());
     }
-    let refuse = |what: &str| Err(Refusal::invalid(format!("Produce requests with version {version} {what}")));
     let first = match Batch::split_first(records) {
         Ok((first, [])) => first,
-        Ok(_) => return refuse("are only allowed to contain exactly one record batch per partition"),
-        Err(batch::Error::Truncated { .. }) => return refuse("must have at least one record batch per partition"),
-        Err(batch::Error::Magic(0 | 1)) => {
-            return refuse("are only allowed to contain record batches with magic version 2");
+        // More than one, less than one, or one of the old formats: Apache's broker says no more than the code.
+        Ok(_) | Err(batch::Error::Truncated { .. } | batch::Error::Magic(0 | 1)) => {
+            return Err(ErrorCode::INVALID_RECORD.into());
         }
         Err(error) => return Err(corrupt(&error)),
     };
