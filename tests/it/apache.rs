@@ -471,7 +471,7 @@ async fn offsets(pair: &mut Pair) {
                     max_num_offsets: 2,
                 }];
                 let topics = vec![list_offsets::ListOffsetsTopic { name: topic.into(), partitions }];
-                let request = ListOffsetsRequest { replica_id: -1, isolation_level, topics, ..Default::default() };
+                let request = ListOffsetsRequest { replica_id: -1, isolation_level, topics };
                 pair.every("ListOffsets", &request).await;
             }
         }
