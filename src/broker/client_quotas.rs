@@ -3,7 +3,6 @@
 //! Source: `ZkAdminManager.describeClientQuotas`, `alterClientQuotas`; `DynamicConfig`.
 
 use std::collections::BTreeMap;
-use std::net::ToSocketAddrs;
 
 use super::topic_creation::Refusal;
 use super::{config_changes, scram};
@@ -81,16 +80,26 @@ pub(super) fn entity<'a>(parts: impl Iterator<Item = (&'a str, Option<&'a str>)>
         (Some(user), Some(client), None) => Ok(ConfigEntity::UserClient { user, client }),
         (Some(user), None, None) => Ok(ConfigEntity::User(user)),
         (None, Some(client), None) => Ok(ConfigEntity::Client(client)),
-        (None, None, Some(ip)) => match ip {
-            Some(ip) if (ip.as_str(), 0).to_socket_addrs().is_err() => {
-                invalid(format!("{} is not a valid IP or resolvable host.", sanitize(&ip)))
-            }
-            ip => Ok(ConfigEntity::Ip(ip)),
-        },
+        (None, None, Some(ip)) => Ok(ConfigEntity::Ip(ip)),
         (None, None, None) => invalid("Invalid empty client quota entity".to_owned()),
         (_, _, Some(_)) => invalid(
             "Invalid quota entity combination, IP entity should not be used with user/client ID entity.".to_owned(),
         ),
+    }
+}
+
+/// Refuses an address that is none, and a host without one.
+///
+/// # Errors
+/// `INVALID_REQUEST`.
+pub(super) async fn check_address(entity: &ConfigEntity) -> Result<(), Refusal> {
+    let ConfigEntity::Ip(Some(ip)) = entity else { return Ok(()) };
+    match tokio::net::lookup_host((ip.as_str(), 0)).await {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            let message = format!("{} is not a valid IP or resolvable host.", sanitize(ip));
+            Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
+        }
     }
 }
 

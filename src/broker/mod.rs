@@ -34,8 +34,8 @@ use crate::log::{LogCleaner, LogManager};
 use crate::network::{Handler, Peer, Reply, RequestContext};
 use crate::registry::{Session, server};
 use crate::replication::{MetadataCache, ReplicaManager};
-use crate::transaction::TransactionCoordinator;
 use crate::transaction::producer_ids::ProducerIds;
+use crate::transaction::{TransactionCoordinator, Verifier};
 use crate::wire::messages::ControlledShutdownRequest;
 use crate::wire::{Bytes, ErrorCode};
 use apis::FetchSessions;
@@ -65,6 +65,7 @@ pub struct Broker {
     pub(crate) replicas: Arc<ReplicaManager>,
     pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) transactions: Arc<TransactionCoordinator>,
+    pub(crate) verifier: Verifier,
     /// The broker epoch: czxid of our `/brokers/ids` node, -1 while there is none. The controller's requests to an
     /// earlier registration are refused.
     pub(crate) registered: watch::Sender<i64>,

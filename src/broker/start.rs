@@ -22,6 +22,7 @@ use crate::registry::znodes::{ClusterId, ConfigEntity, DELETE_TOPICS, EntityConf
 use crate::registry::{self, Session, server};
 use crate::replication::fetcher::FetcherContext;
 use crate::replication::{MetadataCache, ReplicaManager};
+use crate::transaction::Verifier;
 use crate::transaction::producer_ids::ProducerIds;
 use crate::wire::Uuid;
 
@@ -64,6 +65,8 @@ impl Broker {
         let replicas = Arc::new(replicas);
         let groups = groups::coordinator(&config, &replicas, metadata.clone());
         let transactions = transactions::coordinator(broker_id, &config, &replicas, metadata.clone());
+        let listener = config.inter_broker_listener_name.clone();
+        let verifier = Verifier::new(transactions.clone(), metadata.clone(), listener, broker_id);
         replicas.on_leadership(internal_topic::follow_leadership(groups.clone(), transactions.clone()));
         let registered = watch::Sender::new(-1);
         let slots = config.max_incremental_fetch_session_cache_slots.max(0) as usize;
@@ -92,6 +95,7 @@ impl Broker {
             replicas,
             groups,
             transactions,
+            verifier,
             registered,
             controller,
             producer_ids,

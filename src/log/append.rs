@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use super::config::LogConfig;
 use super::error::{Error, RecordError};
-use super::producer_state::{AppendOrigin, ProducerUpdate};
+use super::producer_state::{AppendOrigin, ProducerUpdate, VerificationGuard};
 use super::segment::BatchMeta;
 use super::transaction_index::AbortedTxn;
 use super::{Log, State, roll_limits};
@@ -51,6 +51,22 @@ impl Log {
         records: &mut [u8],
         leader_epoch: i32,
         origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<AppendInfo, Error> {
+        self.append_verified(records, leader_epoch, origin, None, now_ms)
+    }
+
+    /// As [`Log::append_as_leader`]; a transaction that begins with these records must not have been ended since `guard`
+    /// was given ([`Log::begin_verification`]).
+    ///
+    /// # Errors
+    /// As [`Log::append_as_leader`].
+    pub fn append_verified(
+        &self,
+        records: &mut [u8],
+        leader_epoch: i32,
+        origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
         now_ms: i64,
     ) -> Result<AppendInfo, Error> {
         let config = self.config();
@@ -102,6 +118,9 @@ impl Log {
                     log_start_offset: state.log_start_offset,
                     duplicate: true,
                 });
+            }
+            if let Some(guard) = guard {
+                state.producers.check_verification(&batch, guard)?;
             }
         }
         let first_offset = state.log_end_offset;

@@ -55,7 +55,7 @@ pub use error::{Error, RecordError};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
 pub use log_dir::{LogDir, MetaProperties};
 pub use manager::{DirContents, LogManager, LogManagerOptions, LogSize, NewLog};
-pub use producer_state::{AppendOrigin, BatchMetadata, ProducerEntry, RecentBatches};
+pub use producer_state::{AppendOrigin, BatchMetadata, ProducerEntry, RecentBatches, VerificationGuard};
 pub use read::{FileRange, FoundOffset, ReadInfo, UpperBound};
 pub use transaction_index::AbortedTxn;
 
@@ -262,6 +262,16 @@ impl Log {
     /// The producers that the partition remembers, in no order.
     pub fn producers(&self) -> Vec<ProducerEntry> {
         self.state.lock().producers.entries().cloned().collect()
+    }
+
+    /// What a producer's batch has to show when it begins a transaction; None if its transaction is open here already.
+    pub fn begin_verification(&self, producer_id: i64, epoch: i16) -> Option<VerificationGuard> {
+        self.state.lock().producers.begin_verification(producer_id, epoch)
+    }
+
+    /// The batch will not come.
+    pub fn end_verification(&self, producer_id: i64, guard: VerificationGuard) {
+        self.state.lock().producers.end_verification(producer_id, guard);
     }
 
     /// Forgets producers that have been silent for `producer.id.expiration.ms`.

@@ -155,11 +155,19 @@ struct Txn {
     last_offset: Option<i64>,
 }
 
+/// Says that a producer was asked about, and not ended since: a transaction that was verified with its coordinator may
+/// begin here only as long as no marker has come by in the meantime (KIP-890). Without it a batch that was held up would
+/// begin a transaction that nobody ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerificationGuard(u64);
+
 /// What an append will change, decided before it is written.
 #[derive(Debug, Default)]
 pub(super) struct ProducerUpdate {
     entries: Vec<ProducerEntry>,
     started: Vec<(i64, i64)>,
+    /// Producers of whom there was a marker, whether or not they had a transaction here.
+    marked: Vec<i64>,
     pub completed: Vec<CompletedTxn>,
 }
 
@@ -171,6 +179,10 @@ pub(super) struct ProducerState {
     ongoing: BTreeMap<i64, Txn>,
     /// Ended ones whose marker the high watermark has not passed.
     unreplicated: BTreeMap<i64, Txn>,
+    /// Producers whose next transaction is being verified; each ends with an append, a marker or the verification's
+    /// failure, so there are no more than requests in flight.
+    verifications: HashMap<i64, VerificationGuard>,
+    next_guard: u64,
     /// The log is reflected up to here.
     pub map_end_offset: i64,
 }
@@ -190,6 +202,40 @@ impl ProducerState {
             return None;
         }
         self.producers.get(&batch.producer_id())?.duplicate_of(batch)
+    }
+
+    /// What a transactional batch of this producer has to show when it is appended; None if its transaction is open
+    /// here already, so that nothing has to be verified.
+    pub fn begin_verification(&mut self, producer_id: i64, epoch: i16) -> Option<VerificationGuard> {
+        let is_open = |entry: &ProducerEntry| entry.epoch == epoch && entry.current_txn_first_offset.is_some();
+        if self.producers.get(&producer_id).is_some_and(is_open) {
+            return None;
+        }
+        let fresh = VerificationGuard(self.next_guard);
+        let guard = *self.verifications.entry(producer_id).or_insert(fresh);
+        self.next_guard += u64::from(guard == fresh);
+        Some(guard)
+    }
+
+    /// The coordinator said no.
+    pub fn end_verification(&mut self, producer_id: i64, guard: VerificationGuard) {
+        if self.verifications.get(&producer_id) == Some(&guard) {
+            self.verifications.remove(&producer_id);
+        }
+    }
+
+    /// Refuses to begin a transaction that was verified before the last marker.
+    ///
+    /// # Errors
+    /// `InvalidTxnState`.
+    pub fn check_verification(&self, batch: &Batch<'_>, guard: VerificationGuard) -> Result<(), Error> {
+        let producer_id = batch.producer_id();
+        let is_open = |entry: &ProducerEntry| entry.current_txn_first_offset.is_some();
+        let may_begin = self.verifications.get(&producer_id) == Some(&guard);
+        if may_begin || self.producers.get(&producer_id).is_some_and(is_open) {
+            return Ok(());
+        }
+        Err(Error::InvalidTxnState("Record was not part of an ongoing transaction".to_owned()))
     }
 
     /// Decides what `batch`, about to stand at `base_offset`, changes; adds it to `update`.
@@ -243,6 +289,7 @@ impl ProducerState {
                 let aborted = kind == ControlRecordType::Abort;
                 update.completed.push(CompletedTxn { producer_id, first_offset, last_offset: base_offset, aborted });
             }
+            update.marked.push(producer_id);
             entry.set_epoch(epoch);
             entry.coordinator_epoch = coordinator_epoch;
             entry.last_timestamp = batch.max_timestamp();
@@ -279,7 +326,11 @@ impl ProducerState {
         for entry in update.entries {
             self.producers.insert(entry.producer_id, entry);
         }
+        for producer_id in update.marked {
+            self.verifications.remove(&producer_id);
+        }
         for (first_offset, producer_id) in update.started {
+            self.verifications.remove(&producer_id);
             self.ongoing.insert(first_offset, Txn { producer_id, last_offset: None });
         }
         self.map_end_offset = end_offset;

@@ -281,7 +281,11 @@ impl Connection {
             client_address: self.origin.address,
             connection_id: self.origin.connection_id,
         };
-        match handler.handle(context, r.take_rest()) {
+        let mut reply = handler.handle(context, r.take_rest());
+        while let Reply::First(future) = reply {
+            reply = self.wait_answering(future).await?;
+        }
+        match reply {
             Reply::Now(response) if self.pending.is_empty() => self.write(response).await?,
             Reply::Now(response) => self.pending.push_back(Pending::Ready(response)),
             Reply::Later(mut future) => {
@@ -296,10 +300,35 @@ impl Connection {
                     Poll::Pending => self.pending.push_back(Pending::Task(Task(tokio::spawn(future)))),
                 }
             }
-            Reply::Nothing => {}
+            Reply::Nothing | Reply::First(_) => {}
             Reply::Close => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Waits for what has to be known before anything else is done; answers that become ready meanwhile are sent.
+    async fn wait_answering(&mut self, mut future: Pin<Box<dyn Future<Output = Reply> + Send>>) -> io::Result<Reply> {
+        loop {
+            self.flush().await?;
+            let answer = poll_fn(|cx| {
+                if let Poll::Ready(reply) = future.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(reply));
+                }
+                match self.pending.front_mut().map(|front| front.poll(cx)) {
+                    Some(Poll::Ready(response)) => Poll::Ready(Err(response)),
+                    _ => Poll::Pending,
+                }
+            });
+            match answer.await {
+                Ok(reply) => return Ok(reply),
+                Err(None) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Err(Some(response)) => {
+                    self.pending.pop_front();
+                    self.write(response).await?;
+                    self.send_ready().await?;
+                }
+            }
+        }
     }
 
     /// Sends the answers at the front of the queue that did not have to wait any longer than for their turn.

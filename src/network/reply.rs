@@ -39,6 +39,9 @@ pub enum Reply {
     Now(Response),
     /// Answered when the future is done; None closes the connection. Dropped when the connection goes.
     Later(Pin<Box<dyn Future<Output = Option<Response>> + Send>>),
+    /// What becomes of it is known when the future is done, and no further request of the connection is looked at
+    /// before: what has to happen in order can begin only then.
+    First(Pin<Box<dyn Future<Output = Reply> + Send>>),
     /// No answer is due (Produce with acks=0).
     Nothing,
     /// The connection is closed without an answer: a request that does not parse, or that is not served.
@@ -49,6 +52,11 @@ impl Reply {
     /// A future as [`Reply::Later`].
     pub fn later(future: impl Future<Output = Option<Response>> + Send + 'static) -> Reply {
         Reply::Later(Box::pin(future))
+    }
+
+    /// A future as [`Reply::First`].
+    pub fn first(future: impl Future<Output = Reply> + Send + 'static) -> Reply {
+        Reply::First(Box::pin(future))
     }
 
     /// `message` as the whole answer.
@@ -65,6 +73,7 @@ impl fmt::Debug for Reply {
         f.write_str(match self {
             Reply::Now(_) => "Now",
             Reply::Later(_) => "Later",
+            Reply::First(_) => "First",
             Reply::Nothing => "Nothing",
             Reply::Close => "Close",
         })

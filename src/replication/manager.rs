@@ -17,7 +17,7 @@ use super::fetcher::{FetcherContext, Fetchers};
 use super::metadata::{ClusterMetadata, MetadataCache};
 use super::partition::{Action, Event, LeaderAndIsr, Limits, Millis, Partition, diverging_epoch, truncation_point};
 use super::{AppendOrigin, Appended, Error, Fetched, FollowerFetch, Isolation, ReadParams, ReadResult, RequiredAcks};
-use crate::log::{Log, LogConfig, LogManager, NewLog, UpperBound};
+use crate::log::{Log, LogConfig, LogManager, NewLog, UpperBound, VerificationGuard};
 use crate::wire::messages::leader_and_isr::{
     LeaderAndIsrPartitionError, LeaderAndIsrPartitionState, LeaderAndIsrTopicError,
 };
@@ -121,6 +121,20 @@ impl Replica {
     /// # Errors
     /// `Refused` if we do not lead or too few replicas are in sync for acks=all, `Log` if the log refuses.
     pub fn append(&self, records: &mut [u8], acks: RequiredAcks, origin: AppendOrigin) -> Result<Appended, Error> {
+        self.append_verified(records, acks, origin, None)
+    }
+
+    /// As [`Replica::append`], for a batch whose transaction was verified (`Log::begin_verification`).
+    ///
+    /// # Errors
+    /// As [`Replica::append`].
+    pub fn append_verified(
+        &self,
+        records: &mut [u8],
+        acks: RequiredAcks,
+        origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
+    ) -> Result<Appended, Error> {
         let (appended, committed) = {
             let mut partition = self.partition.lock();
             partition.check_leader(None)?;
@@ -128,7 +142,7 @@ impl Replica {
                 partition.check_enough_replicas()?;
             }
             let now = now_ms();
-            let info = self.log.append_as_leader(records, partition.leader_epoch(), origin, now)?;
+            let info = self.log.append_verified(records, partition.leader_epoch(), origin, guard, now)?;
             let actions = partition.handle(Event::Appended { log_end_offset: self.log.log_end_offset() }, now);
             let committed = self.perform(actions);
             let appended = Appended {

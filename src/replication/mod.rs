@@ -16,7 +16,7 @@ pub use metadata::{
     TopicMetadata, is_internal,
 };
 
-pub use crate::log::AppendOrigin;
+pub use crate::log::{AppendOrigin, VerificationGuard};
 use crate::log::{Error as LogError, FileRange};
 use crate::wire::ErrorCode;
 

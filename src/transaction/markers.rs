@@ -3,17 +3,18 @@
 //!
 //! Source: `TransactionMarkerChannelManager`, `TransactionMarkerRequestCompletionHandler` of Apache Kafka 3.9.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
+use super::TOPIC;
+use super::peers::Peers;
 use super::state::{Metadata, Outcome};
-use crate::network::Peer;
 use crate::replication::MetadataCache;
-use crate::wire::messages::WriteTxnMarkersRequest;
 use crate::wire::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic};
+use crate::wire::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use crate::wire::{ErrorCode, TopicPartition};
 
 /// The version that brokers use among themselves.
@@ -25,80 +26,78 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Markers {
     metadata: Arc<MetadataCache>,
     listener: String,
-    client_id: String,
-    peers: Mutex<HashMap<String, Arc<Peer>>>,
+    peers: Arc<Peers>,
 }
 
 impl Markers {
     pub fn new(metadata: Arc<MetadataCache>, listener: String, broker_id: i32) -> Markers {
-        Markers { metadata, listener, client_id: broker_id.to_string(), peers: Mutex::default() }
+        Markers { metadata, listener, peers: Arc::new(Peers::new(broker_id)) }
     }
 
     /// Tries every partition once and returns those that need no marker any more: it is written, the topic is gone,
     /// or a newer producer or coordinator has taken over.
-    pub async fn write(&self, metadata: &Metadata, outcome: Outcome, coordinator_epoch: i32) -> Vec<TopicPartition> {
+    ///
+    /// `coordinator_partition`: the partition of `__transaction_state` in whose name it is done.
+    pub async fn write(
+        &self,
+        coordinator_partition: i32,
+        metadata: &Metadata,
+        outcome: Outcome,
+        coordinator_epoch: i32,
+    ) -> Vec<TopicPartition> {
         let (mut done, mut by_leader) = (Vec::new(), BTreeMap::<String, Vec<TopicPartition>>::new());
         {
             let cluster = self.metadata.current();
+            // A broker that starts is told what it leads before it is told what there is: until it knows of the
+            // coordinator's own partition, what it does not know of is not gone.
+            let knows_what_is_gone = cluster.contains(TOPIC, coordinator_partition);
             for of in &metadata.partitions {
                 match cluster.leader_endpoint(&of.topic, of.partition, &self.listener) {
                     Some((_, at)) => {
-                        by_leader.entry(format!("{}:{}", at.host, at.port)).or_default().push(of.clone());
+                        by_leader.entry(at.address()).or_default().push(of.clone());
                     }
                     // Without a leader it waits for one; without a topic there is nothing to mark.
-                    None if cluster.contains(&of.topic, of.partition) => {}
+                    None if cluster.contains(&of.topic, of.partition) || !knows_what_is_gone => {}
                     None => done.push(of.clone()),
                 }
             }
         }
+        // All brokers at once: one that is dead does not hold up the markers of the others.
+        let mut sending = JoinSet::new();
         for (address, partitions) in by_leader {
             let request = request(metadata, outcome, coordinator_epoch, &partitions);
-            match self.send(&address, &request).await {
-                Ok(written) => done.extend(written),
-                Err(error) => tracing::debug!(%address, %error, "markers could not be sent"),
+            let peers = self.peers.clone();
+            sending.spawn(async move {
+                let sent = peers.call(&address, &request, VERSION, TIMEOUT).await;
+                sent.inspect_err(|error| tracing::debug!(%address, %error, "markers could not be sent"))
+            });
+        }
+        while let Some(sent) = sending.join_next().await {
+            if let Ok(Ok(response)) = sent {
+                done.extend(written(response));
             }
         }
         done
     }
+}
 
-    async fn send(
-        &self,
-        address: &str,
-        request: &WriteTxnMarkersRequest,
-    ) -> Result<Vec<TopicPartition>, crate::network::Error> {
-        let peer = self.peer(address).await?;
-        let response = match peer.call_within(request, VERSION, TIMEOUT).await {
-            Ok(response) => response,
-            Err(error) => {
-                self.peers.lock().await.remove(address);
-                return Err(error);
-            }
-        };
-        let mut done = Vec::new();
-        for topic in response.markers.into_iter().flat_map(|marker| marker.topics) {
-            let name: Arc<str> = topic.name.into();
-            for result in topic.partitions {
-                match ErrorCode(result.error_code) {
-                    ErrorCode::NONE | ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::TRANSACTION_COORDINATOR_FENCED => {
-                        done.push(TopicPartition::new(name.clone(), result.partition_index));
-                    }
-                    error => {
-                        tracing::debug!(topic = %name, partition = result.partition_index, %error, "no marker yet")
-                    }
+/// The partitions of an answer that need no marker any more.
+fn written(response: WriteTxnMarkersResponse) -> Vec<TopicPartition> {
+    let mut done = Vec::new();
+    for topic in response.markers.into_iter().flat_map(|marker| marker.topics) {
+        let name: Arc<str> = topic.name.into();
+        for result in topic.partitions {
+            match ErrorCode(result.error_code) {
+                ErrorCode::NONE | ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::TRANSACTION_COORDINATOR_FENCED => {
+                    done.push(TopicPartition::new(name.clone(), result.partition_index));
+                }
+                error => {
+                    tracing::debug!(topic = %name, partition = result.partition_index, %error, "no marker yet");
                 }
             }
         }
-        Ok(done)
     }
-
-    async fn peer(&self, address: &str) -> Result<Arc<Peer>, crate::network::Error> {
-        if let Some(peer) = self.peers.lock().await.get(address) {
-            return Ok(peer.clone());
-        }
-        let peer = Arc::new(Peer::connect_within(address, &self.client_id, TIMEOUT).await?);
-        self.peers.lock().await.insert(address.to_owned(), peer.clone());
-        Ok(peer)
-    }
+    done
 }
 
 fn request(

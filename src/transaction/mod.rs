@@ -8,9 +8,11 @@
 //! order in the log is the order of decisions.
 
 mod markers;
+mod peers;
 pub mod producer_ids;
 pub mod records;
 pub mod state;
+mod verification;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
@@ -27,6 +29,8 @@ use state::{Decision, Metadata, Outcome, Producer, State, Transaction};
 use crate::replication::MetadataCache;
 use crate::wire::batch::{Batch, BatchBuilder};
 use crate::wire::{ErrorCode, TopicPartition};
+
+pub use verification::Verifier;
 
 /// The name of the topic in which transactions are kept.
 pub const TOPIC: &str = "__transaction_state";
@@ -195,11 +199,9 @@ impl TransactionCoordinator {
         }
         let decide =
             |transaction: &mut Transaction| transaction.init_producer_id(expected, timeout_ms, fresh_id, now_ms);
-        self.decide(partition, transactional_id, decide).await?;
-        check_id(transactional_id)?;
-        let mut inner = self.inner.lock();
-        let transaction = owned(&mut inner, partition)?.transactions.get(transactional_id);
-        let metadata = transaction.ok_or(ErrorCode::NOT_COORDINATOR)?.metadata();
+        // What was stored for this caller: by now another may have asked, and have the next epoch.
+        let stored = self.decide(partition, transactional_id, decide).await?;
+        let metadata = stored.ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
         Ok(Producer { id: metadata.producer_id, epoch: metadata.producer_epoch })
     }
 
@@ -215,7 +217,7 @@ impl TransactionCoordinator {
         partitions: Vec<TopicPartition>,
     ) -> Result<(), ErrorCode> {
         let decide = |transaction: &mut Transaction| transaction.add_partitions(producer, partitions, now_ms());
-        self.decide(partition, transactional_id, decide).await
+        self.decide(partition, transactional_id, decide).await.map(drop)
     }
 
     /// AddPartitionsToTxn with verify_only: which of these are part of the open transaction.
@@ -247,7 +249,9 @@ impl TransactionCoordinator {
         producer: Producer,
         outcome: Outcome,
     ) -> Result<(), ErrorCode> {
-        self.decide(partition, transactional_id, |transaction| transaction.end(producer, outcome, now_ms())).await
+        self.decide(partition, transactional_id, |transaction| transaction.end(producer, outcome, now_ms()))
+            .await
+            .map(drop)
     }
 
     /// DescribeTransactions, one id.
@@ -278,13 +282,14 @@ impl TransactionCoordinator {
 
     // ------------------------------------------------------------------ doing what a transaction says
 
-    /// Lets a transactional id decide, stores what it decided, and starts what follows from that.
+    /// Lets a transactional id decide, stores what it decided, and starts what follows from that. Returns what was
+    /// stored; None if nothing had to be.
     async fn decide(
         self: &Arc<Self>,
         partition: i32,
         transactional_id: &str,
         decide: impl FnOnce(&mut Transaction) -> Decision,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Option<Metadata>, ErrorCode> {
         check_id(transactional_id)?;
         let (committed, coordinator_epoch, answer) = {
             let mut inner = self.inner.lock();
@@ -293,9 +298,9 @@ impl TransactionCoordinator {
             let transaction = owned.transactions.get_mut(transactional_id);
             let transaction = transaction.ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
             match decide(transaction) {
-                Decision::Done(ErrorCode::NONE) => return Ok(()),
+                Decision::Done(ErrorCode::NONE) => return Ok(None),
                 Decision::Done(error) => return Err(error),
-                Decision::Store(next) => (self.append(partition, transactional_id, &next), epoch, Ok(())),
+                Decision::Store(next) => (self.append(partition, transactional_id, &next), epoch, Ok(Some(next))),
                 Decision::Fence { store, error } => {
                     (self.append(partition, transactional_id, &store), epoch, Err(error))
                 }
@@ -362,13 +367,14 @@ impl TransactionCoordinator {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
-                let done = this.markers.write(&metadata, outcome, coordinator_epoch).await;
+                let done = this.markers.write(partition, &metadata, outcome, coordinator_epoch).await;
                 if done.is_empty() {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
                 let mut inner = this.inner.lock();
-                let Ok(owned) = owned(&mut inner, partition) else { return };
+                // After a reload this id may be ending another transaction, of which these markers say nothing.
+                let Some(owned) = led(&mut inner, partition, coordinator_epoch) else { return };
                 if let Some(transaction) = owned.transactions.get_mut(&transactional_id) {
                     for of in &done {
                         transaction.marker_done(of);
@@ -380,7 +386,7 @@ impl TransactionCoordinator {
 
     fn prepared(&self, partition: i32, coordinator_epoch: i32, transactional_id: &str) -> Option<(Metadata, Outcome)> {
         let mut inner = self.inner.lock();
-        let owned = owned(&mut inner, partition).ok().filter(|owned| owned.coordinator_epoch == coordinator_epoch)?;
+        let owned = led(&mut inner, partition, coordinator_epoch)?;
         let transaction = owned.transactions.get(transactional_id)?;
         Some((transaction.metadata().clone(), transaction.ending()?))
     }
@@ -388,7 +394,7 @@ impl TransactionCoordinator {
     async fn complete(self: &Arc<Self>, partition: i32, coordinator_epoch: i32, transactional_id: &str) -> bool {
         let committed = {
             let mut inner = self.inner.lock();
-            let Ok(owned) = owned(&mut inner, partition) else { return true };
+            let Some(owned) = led(&mut inner, partition, coordinator_epoch) else { return true };
             let Some(next) = owned.transactions.get_mut(transactional_id).and_then(|t| t.complete(now_ms())) else {
                 return true;
             };
@@ -472,6 +478,11 @@ fn owned(inner: &mut HashMap<i32, Owned>, partition: i32) -> Result<&mut Owned, 
         Some(owned) if !owned.loaded => Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
         Some(owned) => Ok(owned),
     }
+}
+
+/// The partition, if it is still led in this epoch.
+fn led(inner: &mut HashMap<i32, Owned>, partition: i32, coordinator_epoch: i32) -> Option<&mut Owned> {
+    owned(inner, partition).ok().filter(|owned| owned.coordinator_epoch == coordinator_epoch)
 }
 
 fn check_id(transactional_id: &str) -> Result<(), ErrorCode> {

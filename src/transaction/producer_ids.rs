@@ -89,10 +89,7 @@ impl ProducerIds {
         let controller = cluster.brokers.get(&cluster.live_controller());
         let endpoint = controller.and_then(|broker| broker.endpoint(&config.inter_broker_listener_name));
         let endpoint = endpoint.ok_or(Error::NoController)?;
-        let address = match endpoint.host.contains(':') {
-            true => format!("[{}]:{}", endpoint.host, endpoint.port),
-            false => format!("{}:{}", endpoint.host, endpoint.port),
-        };
+        let address = endpoint.address();
         let timeout = Duration::from_millis(config.controller_socket_timeout_ms.max(1) as u64);
         let peer = Peer::connect_within(&address, &self.broker_id.to_string(), timeout).await?;
         let broker_epoch = *self.registered.borrow();

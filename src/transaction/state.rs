@@ -100,9 +100,13 @@ pub enum Decision {
 #[derive(Clone, Debug)]
 pub struct Transaction {
     current: Metadata,
+    /// The id before the last change of it, which the producer itself asked for when its epochs were used up.
+    last_producer_id: i64,
     /// The epoch before the last bump that the producer itself asked for (KIP-360): its retry is known by it.
     last_producer_epoch: i16,
     pending: Option<Metadata>,
+    /// What `last_producer_*` will be when the pending change is stored.
+    pending_last: Option<Producer>,
 }
 
 impl Transaction {
@@ -121,7 +125,13 @@ impl Transaction {
 
     /// An id as it was read from the log.
     pub fn loaded(metadata: Metadata) -> Transaction {
-        Transaction { current: metadata, last_producer_epoch: -1, pending: None }
+        Transaction {
+            current: metadata,
+            last_producer_id: -1,
+            last_producer_epoch: -1,
+            pending: None,
+            pending_last: None,
+        }
     }
 
     pub fn metadata(&self) -> &Metadata {
@@ -152,25 +162,23 @@ impl Transaction {
             State::Ongoing => self.fence(now_ms, ErrorCode::CONCURRENT_TRANSACTIONS),
             State::Empty | State::CompleteCommit | State::CompleteAbort => {
                 let mut next = self.current.clone();
-                let last_epoch = match self.next_epoch(expected) {
-                    Some((epoch, last_epoch)) => {
-                        next.producer_epoch = epoch;
-                        last_epoch
-                    }
-                    None if expected.is_some_and(|expected| !is_exhausted(expected.epoch)) => {
+                let epoch = self.current.producer_epoch;
+                let last = if is_exhausted(epoch) && expected.is_none_or(|expected| expected.epoch == epoch) {
+                    (next.producer_id, next.producer_epoch) = (fresh_id, 0);
+                    Producer { id: self.current.producer_id, epoch: if expected.is_some() { epoch } else { -1 } }
+                } else {
+                    let Some((epoch, last_epoch)) = self.next_epoch(expected) else {
                         return Decision::Done(ErrorCode::PRODUCER_FENCED);
-                    }
-                    None => {
-                        (next.producer_id, next.producer_epoch) = (fresh_id, 0);
-                        -1
-                    }
+                    };
+                    next.producer_epoch = epoch;
+                    Producer { id: self.current.producer_id, epoch: last_epoch }
                 };
                 next.timeout_ms = timeout_ms;
                 next.state = State::Empty;
                 next.partitions.clear();
                 next.start_ms = -1;
                 next.last_update_ms = now_ms;
-                self.last_producer_epoch = last_epoch;
+                self.pending_last = Some(last);
                 self.store(next)
             }
             State::Dead | State::PrepareEpochFence => Decision::Done(ErrorCode::UNKNOWN_SERVER_ERROR),
@@ -178,7 +186,8 @@ impl Transaction {
     }
 
     fn may_continue(&self, expected: Producer) -> bool {
-        self.current.producer_epoch == -1 || expected.id == self.current.producer_id
+        let is_retry_of_rotation = expected.id == self.last_producer_id && is_exhausted(expected.epoch);
+        self.current.producer_epoch == -1 || expected.id == self.current.producer_id || is_retry_of_rotation
     }
 
     /// The epoch after this one, and the one it replaces where the producer itself asked; None when there is none, or
@@ -189,13 +198,10 @@ impl Transaction {
             return Some((0, -1));
         }
         match expected {
+            None => Some((epoch.saturating_add(1), -1)),
+            Some(expected) if expected.epoch == epoch => Some((epoch.saturating_add(1), epoch)),
             // The answer to its last request was lost: it gets the same one again.
-            Some(expected) if expected.epoch == self.last_producer_epoch && expected.epoch != epoch => {
-                Some((epoch, self.last_producer_epoch))
-            }
-            _ if is_exhausted(epoch) => None,
-            None => Some((epoch + 1, -1)),
-            Some(expected) if expected.epoch == epoch => Some((epoch + 1, epoch)),
+            Some(expected) if expected.epoch == self.last_producer_epoch => Some((epoch, self.last_producer_epoch)),
             Some(_) => None,
         }
     }
@@ -203,12 +209,11 @@ impl Transaction {
     /// Ends an open transaction in the name of a producer that nobody is any more.
     fn fence(&mut self, now_ms: i64, error: ErrorCode) -> Decision {
         let mut next = self.current.clone();
-        if !is_exhausted(next.producer_epoch) {
-            next.producer_epoch += 1;
-        }
+        // The last epoch of all is kept for this: it is given to no producer, so that the fenced one really is.
+        next.producer_epoch = next.producer_epoch.saturating_add(1);
         next.state = State::PrepareAbort;
         next.last_update_ms = now_ms;
-        self.last_producer_epoch = -1;
+        self.pending_last = Some(Producer { id: self.last_producer_id, epoch: -1 });
         self.pending = Some(next.clone());
         Decision::Fence { store: next, error }
     }
@@ -361,11 +366,15 @@ impl Transaction {
         if let Some(next) = self.pending.take() {
             self.current = next;
         }
+        if let Some(last) = self.pending_last.take() {
+            (self.last_producer_id, self.last_producer_epoch) = (last.id, last.epoch);
+        }
     }
 
     /// The pending change did not get into the log: everything is as before.
     pub fn not_stored(&mut self) {
         self.pending = None;
+        self.pending_last = None;
     }
 }
 
@@ -373,5 +382,7 @@ fn is_exhausted(epoch: i16) -> bool {
     epoch >= EPOCH_EXHAUSTED
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

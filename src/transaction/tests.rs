@@ -1,4 +1,6 @@
 use super::*;
+use crate::wire::messages::UpdateMetadataRequest;
+use crate::wire::messages::update_metadata::{UpdateMetadataPartitionState, UpdateMetadataTopicState};
 
 /// A log in memory, in which every batch is committed at once, or refused.
 #[derive(Default)]
@@ -25,7 +27,18 @@ impl StateLog for Memory {
     }
 }
 
-/// A coordinator of partition 3 in a cluster without topics: every marker is written as soon as it is tried, for a
+/// What the controller says of a topic with a partition 3 that nobody leads.
+fn of_topic(topic: &str) -> UpdateMetadataRequest {
+    let partition = UpdateMetadataPartitionState { partition_index: 3, leader: -1, ..Default::default() };
+    let topic_states = vec![UpdateMetadataTopicState {
+        topic_name: topic.into(),
+        partition_states: vec![partition],
+        ..Default::default()
+    }];
+    UpdateMetadataRequest { topic_states, ..Default::default() }
+}
+
+/// A coordinator of partition 3 in a cluster without other topics: every marker is written as soon as it is tried, for a
 /// partition that does not exist needs none.
 fn coordinator(log: &Arc<Memory>) -> Arc<TransactionCoordinator> {
     let config = Config {
@@ -36,7 +49,9 @@ fn coordinator(log: &Arc<Memory>) -> Arc<TransactionCoordinator> {
         inter_broker_listener_name: "PLAINTEXT".into(),
         broker_id: 0,
     };
-    let coordinator = TransactionCoordinator::new(config, log.clone(), Arc::default());
+    let metadata = Arc::new(MetadataCache::default());
+    metadata.update(&of_topic(TOPIC)).unwrap();
+    let coordinator = TransactionCoordinator::new(config, log.clone(), metadata);
     coordinator.load(&[(3, 0)]);
     coordinator
 }
@@ -125,4 +140,28 @@ async fn requests_that_make_no_sense_are_refused() {
     assert_eq!(unknown, Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING));
     coordinator.resign(&[3]);
     assert_eq!(coordinator.describe(3, "x"), Err(ErrorCode::NOT_COORDINATOR));
+}
+
+/// A partition that is not known yet is not taken for one that is gone: its marker would never be written.
+#[tokio::test]
+async fn a_broker_that_has_been_told_nothing_yet_ends_no_transaction() {
+    let log = Arc::new(Memory::default());
+    let before = coordinator(&log);
+    let producer = before.init_producer_id(3, "x", None, 60_000, 42).await.unwrap();
+    before.add_partitions(3, "x", producer, partition()).await.unwrap();
+    before.end(3, "x", producer, Outcome::Commit).await.unwrap();
+    state_becomes(&before, State::CompleteCommit).await;
+    log.batches.lock().pop();
+    let metadata = Arc::new(MetadataCache::default());
+    let after = TransactionCoordinator::new(before.config.clone(), log.clone(), metadata.clone());
+    after.load(&[(3, 1)]);
+    let outcome = (after.describe(3, "x").unwrap(), Outcome::Commit);
+    assert_eq!(after.markers.write(3, &outcome.0, outcome.1, 1).await, []);
+    // The topic has no leader: there still is something to mark.
+    metadata.update(&of_topic("t")).unwrap();
+    assert_eq!(after.markers.write(3, &outcome.0, outcome.1, 1).await, []);
+    metadata.update(&of_topic(TOPIC)).unwrap();
+    let gone = after.markers.write(3, &outcome.0, outcome.1, 1).await;
+    assert_eq!(gone, partition());
+    state_becomes(&after, State::CompleteCommit).await;
 }

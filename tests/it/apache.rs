@@ -4,11 +4,13 @@
 use std::fmt::Debug;
 
 use ottla::network::Peer;
+use ottla::wire::batch::BatchBuilder;
 use ottla::wire::messages::*;
 use ottla::wire::messages::{
     add_partitions_to_txn as add_partitions, alter_client_quotas as alter_quotas,
     alter_user_scram_credentials as alter_scram, create_acls, create_delegation_token, delete_acls,
-    describe_client_quotas as quotas, describe_user_scram_credentials as scram, update_features, write_txn_markers,
+    describe_client_quotas as quotas, describe_producers, describe_user_scram_credentials as scram, list_offsets,
+    offset_for_leader_epoch as epochs, update_features, write_txn_markers,
 };
 use ottla::wire::{Bytes, Request};
 
@@ -75,6 +77,8 @@ async fn answers_are_those_of_apache() {
     scram_credentials(&mut pair).await;
     features(&mut pair).await;
     transactions(&mut pair).await;
+    produces(&mut pair).await;
+    offsets(&mut pair).await;
     assert!(pair.asked > 100);
     assert!(
         pair.differences.is_empty(),
@@ -396,4 +400,94 @@ async fn transactions(pair: &mut Pair) {
         duration_filter: -1,
     };
     pair.every("ListTransactions", &filters).await;
+}
+
+/// A batch as an idempotent or transactional producer makes it.
+fn of_producer(producer_id: i64, epoch: i16, sequence: i32, transactional: bool) -> Bytes {
+    let mut batch = BatchBuilder::new().producer(producer_id, epoch, sequence);
+    if transactional {
+        batch = batch.transactional();
+    }
+    batch.append(1_700_000_000_000, Some(b"k"), Some(b"v"), &[]);
+    batch.finish().into()
+}
+
+async fn produces(pair: &mut Pair) {
+    let topics = vec![create_topics::CreatableTopic {
+        name: "produced".into(),
+        num_partitions: 2,
+        replication_factor: 1,
+        ..Default::default()
+    }];
+    let create = CreateTopicsRequest { topics, timeout_ms: 10_000, validate_only: false };
+    for address in [pair.apache.clone(), pair.ours.clone()] {
+        one(&address, &create, 4).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let to = |topic: &str, partition: i32, acks: i16, id: Option<&str>, records: Bytes| ProduceRequest {
+        transactional_id: id.map(str::to_owned),
+        ..produce_request(topic, partition, acks, records.to_vec())
+    };
+    let plain = Bytes::from(batch(&["a", "b"]));
+    let mut corrupt = plain.to_vec();
+    corrupt[30] ^= 1;
+    let twice = [&plain[..], &plain[..]].concat();
+    for (what, request) in [
+        ("Produce", to("produced", 0, -1, None, plain.clone())),
+        ("Produce of acks=1", to("produced", 0, 1, None, plain.clone())),
+        ("Produce of acks=5", to("produced", 0, 5, None, plain.clone())),
+        ("Produce to no partition", to("produced", 7, -1, None, plain.clone())),
+        ("Produce to no topic", to("nope", 0, -1, None, plain.clone())),
+        ("Produce to an internal topic", to("__consumer_offsets", 0, -1, None, plain.clone())),
+        ("Produce of a bad checksum", to("produced", 0, -1, None, corrupt.into())),
+        ("Produce of two batches", to("produced", 0, -1, None, twice.into())),
+        ("Produce of nothing", to("produced", 0, -1, None, Bytes::new())),
+        ("Produce of half a batch", to("produced", 0, -1, None, plain.slice(..40))),
+        ("Produce of a transaction without id", to("produced", 0, -1, None, of_producer(500, 0, 0, true))),
+        ("Produce of a transaction of nobody", to("produced", 0, -1, Some("nobody"), of_producer(500, 0, 0, true))),
+        ("Produce of an id without transaction", to("produced", 0, -1, Some("nobody"), plain.clone())),
+        ("Produce of sequence 0", to("produced", 1, -1, None, of_producer(500, 0, 0, false))),
+        ("Produce of sequence 1", to("produced", 1, -1, None, of_producer(500, 0, 1, false))),
+        ("Produce of sequence 5", to("produced", 1, -1, None, of_producer(500, 0, 5, false))),
+        ("Produce of sequence 1 again", to("produced", 1, -1, None, of_producer(500, 0, 1, false))),
+        ("Produce of epoch 1", to("produced", 1, -1, None, of_producer(500, 1, 3, false))),
+    ] {
+        pair.ask(what, &request, 3..=11).await;
+    }
+    for partition_indexes in [vec![1], vec![9]] {
+        let topics = vec![describe_producers::TopicRequest { name: "produced".into(), partition_indexes }];
+        pair.every("DescribeProducers", &DescribeProducersRequest { topics }).await;
+    }
+}
+
+async fn offsets(pair: &mut Pair) {
+    for (topic, partition) in [("produced", 0), ("differential", 1), ("produced", 9), ("nope", 0)] {
+        for timestamp in [-1, -2, -3, -4, -5, -6, 0, 1001, i64::MAX] {
+            for (isolation_level, current_leader_epoch) in [(0, -1), (1, -1), (0, 0), (0, 5)] {
+                let partitions = vec![list_offsets::ListOffsetsPartition {
+                    partition_index: partition,
+                    current_leader_epoch,
+                    timestamp,
+                    max_num_offsets: 2,
+                }];
+                let topics = vec![list_offsets::ListOffsetsTopic { name: topic.into(), partitions }];
+                let request = ListOffsetsRequest { replica_id: -1, isolation_level, topics };
+                pair.every("ListOffsets", &request).await;
+            }
+        }
+        for (current_leader_epoch, leader_epoch) in [(-1, 0), (-1, 7), (0, 0), (5, 0), (-1, -1)] {
+            let partitions = vec![epochs::OffsetForLeaderPartition { partition, current_leader_epoch, leader_epoch }];
+            let topics = vec![epochs::OffsetForLeaderTopic { topic: topic.into(), partitions }];
+            pair.every("OffsetForLeaderEpoch", &OffsetForLeaderEpochRequest { replica_id: -1, topics }).await;
+        }
+    }
+    for key_type in [0, 1] {
+        let request =
+            FindCoordinatorRequest { key: "g".into(), key_type, coordinator_keys: vec!["g".into(), "x".into()] };
+        pair.every("FindCoordinator", &request).await;
+    }
+    for key_type in [2, 3, -1] {
+        let request = FindCoordinatorRequest { key: "g".into(), key_type, coordinator_keys: vec!["g".into()] };
+        pair.ask("FindCoordinator", &request, 1..=6).await;
+    }
 }

@@ -33,7 +33,8 @@ impl TestBroker {
         TestBroker::open(dir, overrides).await
     }
 
-    async fn open(dir: Arc<tempfile::TempDir>, overrides: Vec<(String, String)>) -> TestBroker {
+    /// On a directory that is there.
+    pub async fn open(dir: Arc<tempfile::TempDir>, overrides: Vec<(String, String)>) -> TestBroker {
         let path = |name: &str| dir.path().join(name).display().to_string();
         let mut settings = vec![
             ("broker.id".to_owned(), "0".to_owned()),
@@ -46,6 +47,12 @@ impl TestBroker {
         let config = BrokerConfig::from_properties(Properties::new(), &settings).unwrap();
         let broker = tokio::time::timeout(Duration::from_secs(20), Broker::start(config)).await;
         TestBroker { broker: broker.expect("the broker is ready in time").unwrap(), dir, overrides }
+    }
+
+    /// Stops it in order and keeps what it leaves behind.
+    pub async fn stop(self) -> (Arc<tempfile::TempDir>, Vec<(String, String)>) {
+        self.broker.shutdown().await;
+        (self.dir, self.overrides)
     }
 
     /// Stops it in order and starts another on the same directory.

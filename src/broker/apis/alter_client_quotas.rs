@@ -37,6 +37,7 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: Alt
 async fn alter(broker: &Broker, entry: &EntryDataRequest, validate_only: bool) -> Result<(), Refusal> {
     let parts = entry.entity.iter().map(|part| (part.entity_type.as_str(), part.entity_name.as_deref()));
     let entity = client_quotas::entity(parts)?;
+    client_quotas::check_address(&entity).await?;
     let mut values = config_changes::read(&broker.session, &entity).await?;
     for op in &entry.ops {
         let alteration = if op.remove { Alteration::Remove } else { Alteration::Set(op.value) };

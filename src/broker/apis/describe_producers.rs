@@ -25,8 +25,8 @@ fn describe(broker: &Broker, topic: &str, partition_index: i32) -> PartitionResp
     let replica = match replica {
         Ok(replica) => replica,
         Err(ErrorCode(error_code)) => {
-            let error_message = Some(ErrorCode(error_code).message().to_owned());
-            return PartitionResponse { partition_index, error_code, error_message, active_producers: Vec::new() };
+            let active_producers = Vec::new();
+            return PartitionResponse { partition_index, error_code, error_message: None, active_producers };
         }
     };
     let active_producers = replica.log().producers().into_iter().map(|producer| ProducerState {

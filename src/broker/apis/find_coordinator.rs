@@ -16,6 +16,7 @@ use crate::{group, transaction};
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: FindCoordinatorRequest) -> Reply {
     let version = context.version();
@@ -49,7 +50,11 @@ fn find(broker: &Arc<Broker>, cluster: &ClusterMetadata, context: &RequestContex
         host: String::new(),
         port: -1,
         error_code: error.0,
-        error_message: Some(error.message().to_owned()),
+        // Apache says it in words up to version 3, and of a kind that does not exist.
+        error_message: match context.version() {
+            4.. if (GROUP..=SHARE).contains(&kind) => Some(String::new()),
+            _ => Some(error.message().to_owned()),
+        },
     };
     let (topic, partition) = match kind {
         GROUP => (group::TOPIC, broker.group_partition(key)),

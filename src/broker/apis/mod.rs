@@ -192,4 +192,6 @@ fn fenced_as_of(version: i16, since: i16, error: ErrorCode) -> ErrorCode {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

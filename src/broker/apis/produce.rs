@@ -19,16 +19,19 @@ use tokio::time::Instant;
 
 use super::leaders::LeaderHints;
 use crate::broker::Broker;
+use crate::broker::transactions::{Unverified, Verdict};
 use crate::network::{Reply, RequestContext, Response};
 use crate::replication::delayed::{Awaits, Parked};
-use crate::replication::{AppendOrigin, Appended, ClusterMetadata, Replica, RequiredAcks, is_internal};
+use crate::replication::{
+    AppendOrigin, Appended, ClusterMetadata, Replica, RequiredAcks, VerificationGuard, is_internal,
+};
 use crate::transaction::state::Producer;
 use crate::wire::batch::{self, Batch, Compression, legacy};
 use crate::wire::messages::ProduceResponse;
 use crate::wire::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
-use crate::wire::{ApiKey, Bytes, ErrorCode, Reader, codec};
+use crate::wire::{ApiKey, Bytes, ErrorCode, Reader, TopicPartition, codec};
 
 /// The client that may write into the brokers' own topics: Apache's tools that repair them.
 const ADMIN_CLIENT: &str = "__admin_client";
@@ -46,11 +49,35 @@ pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, body: Bytes)
             return Reply::Close;
         }
     };
-    let acks = request.acks;
-    let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
     // A large frame is ours alone and is stamped where it lies; of a small one there may be other owners.
     let frame = body.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-    let outcome = append_all(broker, &context, request, frame);
+    let unverified = unverified(broker, &request, &frame);
+    let Some(transactional_id) = request.transactional_id.clone().filter(|_| !unverified.is_empty()) else {
+        return append_and_answer(broker, context, request, frame, &[]);
+    };
+    match broker.verify_here(&transactional_id, unverified) {
+        Ok(verdicts) => append_and_answer(broker, context, request, frame, &verdicts),
+        Err(unverified) => {
+            let broker = broker.clone();
+            // The appends come after the answer of another broker, and the next request's after them.
+            Reply::first(async move {
+                let verdicts = broker.verify(&transactional_id, unverified).await;
+                append_and_answer(&broker, context, request, frame, &verdicts)
+            })
+        }
+    }
+}
+
+fn append_and_answer(
+    broker: &Arc<Broker>,
+    context: RequestContext,
+    request: Request,
+    frame: BytesMut,
+    verdicts: &[Verdict],
+) -> Reply {
+    let acks = request.acks;
+    let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
+    let outcome = append_all(broker, &context, request, frame, verdicts);
     match acks {
         0 if outcome.topics.iter().any(Topic::has_failed) => Reply::Close,
         0 => Reply::Nothing,
@@ -160,17 +187,34 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-impl Refusal {
-    fn invalid(message: impl Into<String>) -> Refusal {
-        Refusal { message: Some(message.into()), ..Refusal::from(ErrorCode::INVALID_RECORD) }
+/// The partitions in which a transaction begins with this request: their coordinator is asked first.
+fn unverified(broker: &Broker, request: &Request, frame: &BytesMut) -> Vec<Unverified> {
+    if request.transactional_id.is_none() {
+        return Vec::new();
     }
+    let mut unverified = Vec::new();
+    for (topic, partitions) in &request.topics {
+        for PartitionRecords { index, records } in partitions {
+            let Ok((batch, _)) = Batch::split_first(&frame[records.clone()]) else { continue };
+            if batch.is_transactional() && batch.has_producer_id() {
+                let producer = Producer { id: batch.producer_id(), epoch: batch.producer_epoch() };
+                unverified.extend(broker.unverified(topic, *index, producer));
+            }
+        }
+    }
+    unverified
 }
 
-fn append_all(broker: &Broker, context: &RequestContext, request: Request, mut frame: BytesMut) -> Outcome {
+fn append_all(
+    broker: &Broker,
+    context: &RequestContext,
+    request: Request,
+    mut frame: BytesMut,
+    verdicts: &[Verdict],
+) -> Outcome {
     let whole = refuse_whole(&request, &frame);
-    let transactional_id = request.transactional_id.as_deref();
     let cluster = broker.metadata.current();
-    let target = Target { broker, context, cluster: &cluster, acks: request.acks, transactional_id };
+    let target = Target { broker, context, cluster: &cluster, acks: request.acks, verdicts };
     let count: usize = request.topics.iter().map(|(_, partitions)| partitions.len()).sum();
     // Named twice, a partition is written once, as Apache's broker does it; most requests name but one.
     let mut seen = (count > 1).then(|| HashSet::with_capacity(count));
@@ -217,7 +261,7 @@ struct Target<'a> {
     context: &'a RequestContext,
     cluster: &'a ClusterMetadata,
     acks: i16,
-    transactional_id: Option<&'a str>,
+    verdicts: &'a [Verdict],
 }
 
 impl Target<'_> {
@@ -231,10 +275,10 @@ impl Target<'_> {
         }
         let replica = self.broker.replicas.replica(topic, index)?;
         let acks = RequiredAcks::from_i16(self.acks).ok_or(ErrorCode::INVALID_REQUIRED_ACKS)?;
-        self.check_transaction(&replica, records)?;
+        let guard = self.guard(&replica.name)?;
         let is_legacy = records.get(16).is_some_and(|&magic| (magic as i8) < batch::MAGIC);
         let appended = match is_legacy {
-            false => replica.append(records, acks, AppendOrigin::Client),
+            false => replica.append_verified(records, acks, AppendOrigin::Client, guard),
             true => {
                 let converted = legacy::up_convert(records, batch::MAX_DECOMPRESSED);
                 replica.append(&mut converted.map_err(|error| corrupt(&error))?, acks, AppendOrigin::Client)
@@ -257,33 +301,32 @@ impl Target<'_> {
         Ok(partition)
     }
 
-    /// Refuses a transactional batch whose producer has not made the partition part of its transaction (KIP-890). A
-    /// coordinator on another broker is not asked.
-    fn check_transaction(&self, replica: &Replica, records: &[u8]) -> Result<(), Refusal> {
-        let Some(transactional_id) = self.transactional_id else { return Ok(()) };
-        let Ok((batch, _)) = Batch::split_first(records) else { return Ok(()) };
-        if !batch.is_transactional() || !self.broker.config().transaction_partition_verification_enable {
-            return Ok(());
-        }
-        let producer = Producer { id: batch.producer_id(), epoch: batch.producer_epoch() };
-        let coordinator = self.broker.transaction_partition(transactional_id);
-        let names = std::slice::from_ref(&replica.name);
-        let verified = self.broker.transactions.verify_partitions(coordinator, transactional_id, producer, names);
-        match verified.map(|codes| codes.first().copied().unwrap_or_default()) {
-            Ok(ErrorCode::NONE) | Err(ErrorCode::NOT_COORDINATOR) => Ok(()),
-            // Clients of these versions try again when they are told this.
-            Ok(ErrorCode::CONCURRENT_TRANSACTIONS) | Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {
-                Err(ErrorCode::NOT_ENOUGH_REPLICAS.into())
-            }
+    /// What the append has to show if a transaction begins with it; refused if the coordinator does not know of it.
+    ///
+    /// Source: `ReplicaManager.handleProduceAppend`.
+    fn guard(&self, name: &TopicPartition) -> Result<Option<VerificationGuard>, Refusal> {
+        let Some(verdict) = self.verdicts.iter().find(|verdict| verdict.partition == *name) else { return Ok(None) };
+        verdict.outcome.map(Some).map_err(|error| match error {
+            ErrorCode::INVALID_TXN_STATE => Refusal {
+                message: Some("Partition was not added to the transaction".to_owned()),
+                ..Refusal::from(error)
+            },
+            // Clients of every version try again when they are told this, and do not ask for metadata.
+            ErrorCode::CONCURRENT_TRANSACTIONS
+            | ErrorCode::NETWORK_EXCEPTION
+            | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+            | ErrorCode::COORDINATOR_NOT_AVAILABLE
+            | ErrorCode::NOT_COORDINATOR => Refusal {
+                message: Some(format!(
+                    "Unable to verify the partition has been added to the transaction. Underlying error: {}",
+                    error.name()
+                )),
+                ..Refusal::from(ErrorCode::NOT_ENOUGH_REPLICAS)
+            },
             // So a fenced producer is told by Produce.
-            Ok(ErrorCode::PRODUCER_FENCED) | Err(ErrorCode::PRODUCER_FENCED) => {
-                let log_start_offset = replica.log_start_offset();
-                Err(Refusal { log_start_offset, ..Refusal::from(ErrorCode::INVALID_PRODUCER_EPOCH) })
-            }
-            Ok(code) | Err(code) => {
-                Err(Refusal { log_start_offset: replica.log_start_offset(), ..Refusal::from(code) })
-            }
-        }
+            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH.into(),
+            error => error.into(),
+        })
     }
 }
 
@@ -294,13 +337,11 @@ fn check_format(records: &[u8], version: i16) -> Result<(), Refusal> {
     if version < BATCHES_SINCE {
         return Ok(());
     }
-    let refuse = |what: &str| Err(Refusal::invalid(format!("Produce requests with version {version} {what}")));
     let first = match Batch::split_first(records) {
         Ok((first, [])) => first,
-        Ok(_) => return refuse("are only allowed to contain exactly one record batch per partition"),
-        Err(batch::Error::Truncated { .. }) => return refuse("must have at least one record batch per partition"),
-        Err(batch::Error::Magic(0 | 1)) => {
-            return refuse("are only allowed to contain record batches with magic version 2");
+        // More than one, less than one, or one of the old formats: Apache's broker says no more than the code.
+        Ok(_) | Err(batch::Error::Truncated { .. } | batch::Error::Magic(0 | 1)) => {
+            return Err(ErrorCode::INVALID_RECORD.into());
         }
         Err(error) => return Err(corrupt(&error)),
     };

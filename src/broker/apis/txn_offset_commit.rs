@@ -4,10 +4,13 @@
 
 use std::sync::Arc;
 
+use crate::broker::transactions::Verdict;
 use crate::broker::{Broker, wall_ms};
+use crate::group;
 use crate::group::records::OffsetAndMetadata;
 use crate::group::{Commit, Committer};
 use crate::network::{Reply, RequestContext, Response};
+use crate::transaction::state::Producer;
 use crate::wire::messages::txn_offset_commit::{
     TxnOffsetCommitRequestTopic, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -15,6 +18,44 @@ use crate::wire::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use crate::wire::{ErrorCode, TopicPartition};
 
 pub(super) fn handle(broker: &Arc<Broker>, context: RequestContext, request: TxnOffsetCommitRequest) -> Reply {
+    let producer = Producer { id: request.producer_id, epoch: request.producer_epoch };
+    let offsets = broker.unverified(group::TOPIC, broker.group_partition(&request.group_id), producer);
+    let Some(unverified) = offsets else { return commit(broker, context, request, ErrorCode::NONE) };
+    match broker.verify_here(&request.transactional_id, vec![unverified]) {
+        Ok(verdicts) => commit(broker, context, request, verdict(&verdicts)),
+        Err(unverified) => {
+            let broker = broker.clone();
+            Reply::first(async move {
+                let verdicts = broker.verify(&request.transactional_id, unverified).await;
+                commit(&broker, context, request, verdict(&verdicts))
+            })
+        }
+    }
+}
+
+/// What the transaction's coordinator said, in the words of TxnOffsetCommit.
+///
+/// Source: `GroupCoordinator.handleTxnCommitOffsets`, `GroupMetadataManager.maybeConvertOffsetCommitError`.
+fn verdict(verdicts: &[Verdict]) -> ErrorCode {
+    match verdicts.first().and_then(|verdict| verdict.outcome.err()) {
+        None => ErrorCode::NONE,
+        Some(ErrorCode::NETWORK_EXCEPTION) => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        Some(ErrorCode::PRODUCER_FENCED) => ErrorCode::INVALID_PRODUCER_EPOCH,
+        Some(error) => error,
+    }
+}
+
+/// `verified`: whether the transaction knows of the group.
+fn commit(
+    broker: &Arc<Broker>,
+    context: RequestContext,
+    request: TxnOffsetCommitRequest,
+    verified: ErrorCode,
+) -> Reply {
+    if !verified.is_ok() {
+        let topics = results(&request.topics, &mut std::iter::repeat(verified));
+        return Reply::now(&context, &TxnOffsetCommitResponse { topics, ..Default::default() });
+    }
     let now_ms = wall_ms();
     let cluster = broker.metadata.current();
     let mut commits = Vec::new();

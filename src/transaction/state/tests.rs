@@ -148,3 +148,46 @@ fn only_partitions_of_the_open_transaction_are_verified() {
     assert_eq!(transaction.verify_partition(producer, &partition), ErrorCode::NONE);
     assert_eq!(transaction.verify_partition(producer, &TopicPartition::new("t", 1)), ErrorCode::INVALID_TXN_STATE);
 }
+
+#[test]
+fn a_producer_whose_epochs_are_used_up_gets_a_new_id_and_may_ask_twice() {
+    let (transaction, _) = begun();
+    let used_up = Metadata { producer_epoch: EPOCH_EXHAUSTED, ..transaction.metadata().clone() };
+    let mut transaction = Transaction::loaded(used_up);
+    let old = producer(&transaction);
+    assert_eq!(init(&mut transaction, Some(old)), ErrorCode::NONE);
+    assert_eq!(producer(&transaction), Producer { id: NOBODY, epoch: 0 });
+    assert_eq!(init(&mut transaction, Some(old)), ErrorCode::NONE);
+    assert_eq!(producer(&transaction), Producer { id: NOBODY, epoch: 0 });
+    assert_eq!(init(&mut transaction, Some(Producer { epoch: old.epoch - 1, ..old })), ErrorCode::PRODUCER_FENCED);
+    let fresh = producer(&transaction);
+    assert_eq!(init(&mut transaction, Some(fresh)), ErrorCode::NONE);
+    assert_eq!(init(&mut transaction, Some(old)), ErrorCode::PRODUCER_FENCED);
+}
+
+#[test]
+fn the_last_epoch_of_all_fences_the_producer_before_it() {
+    let (transaction, _) = begun();
+    let used_up = Metadata { producer_epoch: EPOCH_EXHAUSTED, ..transaction.metadata().clone() };
+    let mut transaction = Transaction::loaded(used_up);
+    let old = producer(&transaction);
+    add(&mut transaction, old, 0);
+    assert_eq!(init(&mut transaction, None), ErrorCode::CONCURRENT_TRANSACTIONS);
+    assert_eq!(transaction.metadata().producer_epoch, i16::MAX);
+    assert_eq!(end(&mut transaction, old, Outcome::Commit), ErrorCode::PRODUCER_FENCED);
+    write_markers(&mut transaction);
+    assert_eq!(init(&mut transaction, None), ErrorCode::NONE);
+    assert_eq!(producer(&transaction), Producer { id: NOBODY, epoch: 0 });
+}
+
+#[test]
+fn an_epoch_that_was_not_stored_is_not_remembered() {
+    let (mut transaction, first) = begun();
+    assert_eq!(init(&mut transaction, Some(first)), ErrorCode::NONE);
+    let second = producer(&transaction);
+    assert!(matches!(transaction.init_producer_id(Some(second), 1000, NOBODY, 0), Decision::Store(_)));
+    transaction.not_stored();
+    // The answer to its first request was lost, and it still is the same producer.
+    assert_eq!(init(&mut transaction, Some(first)), ErrorCode::NONE);
+    assert_eq!(producer(&transaction), second);
+}

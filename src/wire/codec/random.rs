@@ -7,11 +7,15 @@ pub struct Source {
     state: u64,
     /// Whether nullable fields may be null.
     pub nulls: bool,
+    /// Every second string is one of these, where there are any.
+    pub words: &'static [&'static str],
+    /// Every second field of bytes is one of these, where there are any.
+    pub blobs: Vec<Bytes>,
 }
 
 impl Source {
     pub fn new(seed: u64, nulls: bool) -> Source {
-        Source { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, nulls }
+        Source { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, nulls, words: &[], blobs: Vec::new() }
     }
 
     pub fn next(&mut self) -> u64 {
@@ -62,6 +66,10 @@ impl Random for Uuid {
 
 impl Random for String {
     fn random(source: &mut Source) -> String {
+        if !source.words.is_empty() && source.below(2) == 0 {
+            let at = source.below(source.words.len() as u64) as usize;
+            return source.words[at].to_owned();
+        }
         let len = source.below(12);
         (0..len).map(|_| char::from_u32(source.below(0x250) as u32 + 0x20).unwrap_or('?')).collect()
     }
@@ -69,6 +77,10 @@ impl Random for String {
 
 impl Random for Bytes {
     fn random(source: &mut Source) -> Bytes {
+        if !source.blobs.is_empty() && source.below(2) == 0 {
+            let at = source.below(source.blobs.len() as u64) as usize;
+            return source.blobs[at].clone();
+        }
         let len = source.below(12);
         (0..len).map(|_| source.next() as u8).collect()
     }

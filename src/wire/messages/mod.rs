@@ -183,7 +183,7 @@ macro_rules! api_keys {
 
         /// A random request and response of this version, as bytes.
         #[cfg(test)]
-        fn random_bodies(
+        pub(crate) fn random_bodies(
             api: ApiKey,
             version: i16,
             source: &mut crate::wire::codec::random::Source,
