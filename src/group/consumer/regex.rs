@@ -1,10 +1,10 @@
 //! Subscriptions by regular expression, matched by the coordinator (ConsumerGroupHeartbeat 1). The expression has to
-//! match a topic's whole name; its language is RE2's, as it is with Apache.
+//! match a topic's whole name; its language is RE2's, as it is with Apache, and the brokers' own topics are matched too.
 
 use std::collections::BTreeSet;
 
 use super::heartbeat::Refusal;
-use crate::replication::{ClusterMetadata, is_internal};
+use crate::replication::ClusterMetadata;
 use crate::wire::ErrorCode;
 
 /// An expression from outside must not take up more than this, compiled, bytes.
@@ -19,10 +19,10 @@ pub(super) fn check(regex: &str) -> Result<(), Refusal> {
     })
 }
 
-/// The topics that it matches; none if it is none. The brokers' own topics are not among them.
+/// The topics that it matches; none if it is none.
 pub(super) fn matching(regex: &str, cluster: &ClusterMetadata) -> BTreeSet<String> {
     let Ok(regex) = compile(regex) else { return BTreeSet::new() };
-    let names = cluster.topics.keys().filter(|name| !is_internal(name) && regex.is_match(name));
+    let names = cluster.topics.keys().filter(|name| regex.is_match(name));
     names.map(|name| name.to_string()).collect()
 }
 
