@@ -3,6 +3,7 @@
 //! Where Apache's command logs an error and exits 0 although records were lost, ours says which lines they were and
 //! exits 1; with `KAFKA_STRICT_COMPAT=1` the exit code is Apache's again.
 
+mod batch_size;
 mod line_message_reader;
 mod lines;
 mod options;
@@ -41,12 +42,17 @@ fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
     if let Some(code) = help_or_version(&TABLE, &matches, io)? {
         return Ok(code);
     }
-    let options = Options::new(&matches)?;
+    let mut options = Options::new(&matches)?;
     for warning in options.client.warnings() {
         log4j::warn(warning, "org.apache.kafka.clients.producer.ProducerConfig");
     }
     let reader = LineMessageReader::new(&options.reader)?;
     let signals = Signals::catch()?;
+    options.check_bootstrap()?;
+    if let Some(refusal) = preflight::refused(&options.client).map_err(options::config_exception)? {
+        return Err(Error::Exception { class: refusal.class(), message: refusal.to_string() });
+    }
+    options.fit_batches(&reader.topic);
     Session::start(&options, reader, &signals)?.run(io)
 }
 
@@ -65,10 +71,6 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn start(options: &'a Options, reader: LineMessageReader, signals: &'a Signals) -> Result<Session<'a>, Error> {
-        options.check_bootstrap()?;
-        if let Some(refusal) = preflight::refused(&options.client).map_err(options::config_exception)? {
-            return Err(Error::Exception { class: refusal.class(), message: refusal.to_string() });
-        }
         let losses = Arc::new(Losses::new(options, &reader.topic));
         let told = losses.clone();
         let client = format!("Producer clientId={}", options.client.get("client.id").unwrap_or_default());
