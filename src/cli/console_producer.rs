@@ -17,12 +17,13 @@ use std::time::Duration;
 use crate::cli::args::Abbreviations;
 use crate::cli::error::{Error, help_or_version};
 use crate::cli::signals::{Signals, Stdin};
-use crate::cli::{Io, log4j, run_command};
+use crate::cli::{Io, environment, log4j, picker, run_command};
 use crate::client::preflight;
 use crate::client::producer::{ClientError, Notice, Producer, Record, Undelivered};
 use line_message_reader::LineMessageReader;
 use lines::{Lines, through_java_utf8};
-use options::{Options, TABLE};
+use options::Options;
+pub(super) use options::TABLE;
 use undelivered::Losses;
 
 /// Lines that go to librdkafka in one call.
@@ -30,7 +31,7 @@ const BATCH: usize = 4096;
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    run_command(&TABLE, run)
+    run_command("kafka-console-producer", &TABLE, run)
 }
 
 fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
@@ -38,9 +39,13 @@ fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
     let is_old = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("bro"))
         && !args.iter().any(|arg| arg.trim_start_matches('-').starts_with("bootstrap-"));
     let abbreviations = if is_old { Abbreviations::Taken } else { Abbreviations::Refused };
-    let matches = TABLE.parse(args, abbreviations)?;
+    let mut matches = TABLE.parse(args, abbreviations)?;
     if let Some(code) = help_or_version(&TABLE, &matches, io)? {
         return Ok(code);
+    }
+    if !matches.is_empty() {
+        environment::supply_bootstrap(&mut matches, &["bootstrap-server", "broker-list"], io);
+        picker::supply_topic(&mut matches, &["topic"], io);
     }
     let mut options = Options::new(&matches)?;
     for warning in options.client.warnings() {

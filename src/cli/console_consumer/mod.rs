@@ -17,10 +17,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+pub(super) use self::options::TABLE;
 use self::options::{Request, Settings, Topics};
 use self::signals::{Received, Signals};
 use super::error::{Error, help_or_version};
-use super::{Io, log4j, run_command};
+use super::{Io, environment, log4j, picker, run_command};
 use crate::client::consumer::{
     Batch, Code, Consumer, Entry, Error as ConsumeError, LogLine, Notice, Options, Subscription, Waker,
 };
@@ -34,16 +35,20 @@ const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    run_command(&options::TABLE, run)
+    run_command("kafka-console-consumer", &options::TABLE, run)
 }
 
 fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
-    let matches = options::parse(args)?;
+    let mut matches = options::parse(args)?;
     if matches.is_empty() {
         return Err(Error::Usage(options::TABLE.purpose.to_owned()));
     }
     if let Some(code) = help_or_version(&options::TABLE, &matches, io)? {
         return Ok(code);
+    }
+    environment::supply_bootstrap(&mut matches, &["bootstrap-server", "zookeeper"], io);
+    if !matches.has("zookeeper") {
+        picker::supply_topic(&mut matches, &["topic", "include", "whitelist"], io);
     }
     let request = options::check(&matches)?;
     let (Request::New(settings) | Request::Old { settings, .. }) = &request;
