@@ -21,7 +21,11 @@ pub fn be_impatient(admin: &mut Admin, io: &Io) {
 /// Why no broker could be reached: looks again, with plain sockets, for two seconds at most.
 pub fn unreachable(admin: &Admin) -> Vec<String> {
     let servers = admin.config().bootstrap_servers.iter().map(|server| (server.host.as_str(), server.port));
-    diagnosis::diagnose(servers, diagnosis::Spoken::Plain)
+    let spoken = match admin.config().security.tls {
+        Some(_) => diagnosis::Spoken::Tls,
+        None => diagnosis::Spoken::Plain,
+    };
+    diagnosis::diagnose(servers, spoken)
 }
 
 /// Which topics somebody may have meant.
