@@ -23,6 +23,7 @@ pub mod nearest;
 pub mod ottla;
 pub mod output;
 mod picker;
+mod progress;
 pub mod quickstart;
 pub mod reassign_partitions;
 pub mod server_start;

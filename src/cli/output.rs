@@ -184,7 +184,9 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut rest: Vec<char> = text.chars().collect();
     let mut pieces = Vec::new();
     while rest.len() > width {
-        let at = rest[..width].iter().rposition(|c| *c == ' ' || *c == ',').map_or(width, |at| at + 1);
+        // A blank that just does not fit is as good as one that does.
+        let blank = rest[..=width].iter().rposition(|c| *c == ' ').map(|at| at + 1);
+        let at = blank.or(rest[..width].iter().rposition(|c| *c == ',').map(|at| at + 1)).unwrap_or(width);
         pieces.push(rest.drain(..at).collect::<String>().trim_end().to_owned());
     }
     pieces.push(rest.into_iter().collect());

@@ -15,7 +15,7 @@ use crate::client::admin::Admin;
 use crate::config::Properties;
 
 /// From the start of the work to its end; the process itself takes some milliseconds more.
-const DEADLINE: Duration = Duration::from_millis(170);
+const DEADLINE: Duration = Duration::from_millis(140);
 /// How long names are good enough.
 const FRESH: Duration = Duration::from_secs(5);
 

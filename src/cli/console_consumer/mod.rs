@@ -12,6 +12,7 @@ mod formatter;
 mod internal_topics;
 mod options;
 mod signals;
+mod silence;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -21,6 +22,7 @@ pub(super) use self::options::TABLE;
 use self::options::{Request, Settings, Topics};
 use self::signals::{Received, Signals};
 use super::error::{Error, help_or_version};
+use super::progress::Progress;
 use super::{Io, environment, log4j, picker, run_command};
 use crate::client::consumer::{
     Batch, Code, Consumer, Entry, Error as ConsumeError, LogLine, Notice, Options, Subscription, Waker,
@@ -377,6 +379,9 @@ impl Session<'_> {
         let mut out = Vec::with_capacity(BLOCK + BLOCK / 4);
         let mut notices = Vec::new();
         let mut waiting_since = Instant::now();
+        let mut progress = Progress::new(io, None, !io.terminal.stdout);
+        // Silence is explained once, until there is something to print.
+        let mut silent_since = io.gives_hints().then(Instant::now);
         loop {
             let left = limit.map_or(BATCH, |limit| limit - self.count);
             if left == 0 {
@@ -403,7 +408,16 @@ impl Session<'_> {
                     tell(io, TERMINATING, source.timeout_exception());
                     return Ok(End::Done);
                 }
-                polled = source.poll(&mut batch, room, wait, &mut notices);
+                progress.pause();
+                let quiet = silent_since.map(|since| silence::PATIENCE.saturating_sub(since.elapsed()));
+                let until = [wait, quiet].into_iter().flatten().min();
+                polled = source.poll(&mut batch, room, until, &mut notices);
+                if batch.is_empty() && silent_since.is_some_and(|since| since.elapsed() >= silence::PATIENCE) {
+                    silent_since = None;
+                    for reason in silence::reasons(self.settings).iter().filter(|_| !source.is_stopping()) {
+                        let _ = writeln!(io.stderr, "hint: {reason}");
+                    }
+                }
             }
             for notice in notices.drain(..) {
                 self.warn(&notice);
@@ -424,6 +438,8 @@ impl Session<'_> {
                 }
             }
             waiting_since = Instant::now();
+            silent_since = io.gives_hints().then_some(waiting_since);
+            progress.set(self.count);
             if source.is_stopping() {
                 return Ok(self.write(&mut out, source, io));
             }
@@ -457,7 +473,9 @@ impl Session<'_> {
                 tell(io, "Error processing message, skipping this message: ", &exception);
             }
             source.mark(&record);
-            if out.len() >= BLOCK && self.write(out, source, io) == End::Closed {
+            // Somebody reads along at a terminal.
+            let is_due = out.len() >= BLOCK || io.terminal.stdout;
+            if is_due && self.write(out, source, io) == End::Closed {
                 return Ok(Some(End::Closed));
             }
         }

@@ -32,7 +32,7 @@ pub fn fitting(client: &ClientSettings, topic: &str) -> Option<i64> {
 }
 
 /// How much there is to read; `None`: nobody knows yet.
-fn input_bytes(input: impl AsFd) -> Option<i64> {
+pub fn input_bytes(input: impl AsFd) -> Option<i64> {
     let fd = input.as_fd();
     let stat = rustix::fs::fstat(fd).ok()?;
     match rustix::fs::FileType::from_raw_mode(stat.st_mode) {

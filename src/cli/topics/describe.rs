@@ -40,11 +40,17 @@ fn print_tables(sections: &[Section], io: &mut Io) -> io::Result<()> {
     let topics: Vec<&TopicLine> = sections.iter().filter_map(|section| section.topic.as_ref()).collect();
     let partitions: Vec<&PartitionLine> = sections.iter().flat_map(|section| &section.partitions).collect();
     if !topics.is_empty() {
-        let header = ["TOPIC", "PARTITIONS", "REPLICAS", "ID", "CONFIGS"];
+        // A narrow terminal is better filled with configs.
+        let has_id = io.terminal.width >= 100 && topics.iter().any(|topic| !topic.topic_id.is_zero());
+        let mut header = vec!["TOPIC", "PARTITIONS", "REPLICAS"];
+        header.extend(has_id.then_some("ID"));
+        header.push("CONFIGS");
         let row = |topic: &&TopicLine| -> Vec<Field> {
-            let id = if topic.topic_id.is_zero() { String::new() } else { topic.topic_id.to_string() };
             let (partitions, replicas) = (topic.partition_count.into(), topic.replication_factor.into());
-            vec![(&topic.topic).into(), partitions, replicas, id.into(), topic.configs.join(" ").into()]
+            let mut row = vec![(&topic.topic).into(), partitions, replicas];
+            row.extend(has_id.then(|| topic.topic_id.into()));
+            row.push(topic.configs.join(" ").into());
+            row
         };
         write_table(io.stdout, &io.terminal, &header, topics.iter().map(row))?;
     }
