@@ -7,7 +7,7 @@ fn run_with(args: &[&str]) -> (String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut io = Io::plain(&mut out, &mut err);
     if let Err(error) = run(&args, &mut io) {
-        error.report(&TABLE, &mut io);
+        error.report(&TABLE, &[], &mut io);
     }
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
