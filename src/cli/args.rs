@@ -156,6 +156,24 @@ impl OptionTable {
         Ok(matches)
     }
 
+    /// The first word that looks like an option and is none, without its dashes.
+    pub fn unknown<'a>(&self, args: &'a [String]) -> Option<&'a str> {
+        let mut words = args.iter().map(String::as_str);
+        while let Some(word) = words.next().filter(|word| *word != "--") {
+            let Some(body) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|b| !b.is_empty())
+            else {
+                continue;
+            };
+            let (name, inline) = body.split_once('=').map_or((body, ""), |(name, value)| (name, value));
+            match self.find(name, Abbreviations::Refused) {
+                None => return Some(name),
+                Some(option) if matches!(option.takes, Takes::Value(_)) && inline.is_empty() => drop(words.next()),
+                Some(_) => {}
+            }
+        }
+        None
+    }
+
     fn find(&self, name: &str, abbreviations: Abbreviations) -> Option<&'static Opt> {
         let exact = self.options.iter().find(|option| option.name == name);
         if exact.is_some() || abbreviations == Abbreviations::Refused || name.is_empty() {
@@ -184,9 +202,20 @@ impl Matches {
         self.empty
     }
 
+    /// Gives an option a value as if it had been typed.
+    pub fn supply(&mut self, name: &str, value: String) {
+        let name = self.option(name).name;
+        self.given.insert(name, vec![value]);
+    }
+
     /// The words that belong to no option; nearly all tools ignore them.
     pub fn leftovers(&self) -> &[String] {
         &self.leftovers
+    }
+
+    /// Whether the command has such an option.
+    pub fn knows(&self, name: &str) -> bool {
+        self.table.options.iter().any(|option| option.name == name)
     }
 
     /// Whether the option was given, with or without a value.

@@ -3,33 +3,41 @@
 //! Where Apache's command logs an error and exits 0 although records were lost, ours says which lines they were and
 //! exits 1; with `KAFKA_STRICT_COMPAT=1` the exit code is Apache's again.
 
+mod batch_size;
 mod line_message_reader;
 mod lines;
 mod options;
+mod prompt;
 mod undelivered;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::args::Abbreviations;
 use crate::cli::error::{Error, help_or_version};
+use crate::cli::progress::Progress;
 use crate::cli::signals::{Signals, Stdin};
-use crate::cli::{Io, log4j, run_command};
+use crate::cli::{Io, advice, environment, log4j, picker, run_command};
 use crate::client::preflight;
 use crate::client::producer::{ClientError, Notice, Producer, Record, Undelivered};
 use line_message_reader::LineMessageReader;
 use lines::{Lines, through_java_utf8};
-use options::{Options, TABLE};
+use options::Options;
+pub(super) use options::TABLE;
+use prompt::{Prompt, Typed};
 use undelivered::Losses;
 
 /// Lines that go to librdkafka in one call.
 const BATCH: usize = 4096;
 
+/// How long a wait for the topic is no news.
+const ADVICE_AFTER: Duration = Duration::from_secs(2);
+
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    run_command(&TABLE, run)
+    run_command("kafka-console-producer", &TABLE, run)
 }
 
 fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
@@ -37,17 +45,26 @@ fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
     let is_old = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("bro"))
         && !args.iter().any(|arg| arg.trim_start_matches('-').starts_with("bootstrap-"));
     let abbreviations = if is_old { Abbreviations::Taken } else { Abbreviations::Refused };
-    let matches = TABLE.parse(args, abbreviations)?;
+    let mut matches = TABLE.parse(args, abbreviations)?;
     if let Some(code) = help_or_version(&TABLE, &matches, io)? {
         return Ok(code);
     }
-    let options = Options::new(&matches)?;
+    if !matches.is_empty() {
+        environment::supply_bootstrap(&mut matches, &["bootstrap-server", "broker-list"], io);
+        picker::supply_topic(&mut matches, &["topic"], io);
+    }
+    let mut options = Options::new(&matches)?;
     for warning in options.client.warnings() {
         log4j::warn(warning, "org.apache.kafka.clients.producer.ProducerConfig");
     }
     let reader = LineMessageReader::new(&options.reader)?;
     let signals = Signals::catch()?;
-    Session::start(&options, reader, &signals)?.run(io)
+    options.check_bootstrap()?;
+    if let Some(refusal) = preflight::refused(&options.client).map_err(options::config_exception)? {
+        return Err(Error::Exception { class: refusal.class(), message: refusal.to_string() });
+    }
+    options.fit_batches(&reader.topic);
+    Session::start(&options, reader, &signals, io.gives_hints())?.run(io)
 }
 
 /// One run of the command: from the first line to the last acknowledgement.
@@ -61,14 +78,17 @@ struct Session<'a> {
     losses: Arc<Losses>,
     topic_is_known: bool,
     lines_read: u64,
+    /// Somebody is there to take advice.
+    gives_hints: bool,
 }
 
 impl<'a> Session<'a> {
-    fn start(options: &'a Options, reader: LineMessageReader, signals: &'a Signals) -> Result<Session<'a>, Error> {
-        options.check_bootstrap()?;
-        if let Some(refusal) = preflight::refused(&options.client).map_err(options::config_exception)? {
-            return Err(Error::Exception { class: refusal.class(), message: refusal.to_string() });
-        }
+    fn start(
+        options: &'a Options,
+        reader: LineMessageReader,
+        signals: &'a Signals,
+        gives_hints: bool,
+    ) -> Result<Session<'a>, Error> {
         let losses = Arc::new(Losses::new(options, &reader.topic));
         let told = losses.clone();
         let client = format!("Producer clientId={}", options.client.get("client.id").unwrap_or_default());
@@ -81,7 +101,17 @@ impl<'a> Session<'a> {
             Notice::Trouble(error) => log4j::client_trouble(&name, &error),
         })
         .map_err(|error| Error::kafka("KafkaException", format!("Failed to construct kafka producer: {error}")))?;
-        Ok(Session { options, signals, client, reader, producer, losses, topic_is_known: false, lines_read: 0 })
+        Ok(Session {
+            options,
+            signals,
+            client,
+            reader,
+            producer,
+            losses,
+            topic_is_known: false,
+            lines_read: 0,
+            gives_hints,
+        })
     }
 
     fn run(mut self, io: &mut Io) -> Result<ExitCode, Error> {
@@ -102,7 +132,13 @@ impl<'a> Session<'a> {
     }
 
     fn read_all(&mut self, io: &mut Io) -> Result<(), Error> {
-        let prompts = io::stdin().is_terminal() && io::stdout().is_terminal();
+        if let Some(mut prompt) = Prompt::open(io) {
+            return self.read_typed(&mut prompt);
+        }
+        let prompts = io.terminal.stdin && io.terminal.stdout;
+        let total = batch_size::input_bytes(io::stdin()).and_then(|bytes| u64::try_from(bytes).ok());
+        let mut progress = Progress::new(io, total.filter(|bytes| *bytes > 0), !io.terminal.stdin);
+        let mut bytes_read = 0;
         let most = if prompts || self.options.sync { 1 } else { BATCH };
         let mut lines = Lines::new(Stdin::new(self.signals));
         loop {
@@ -113,7 +149,9 @@ impl<'a> Session<'a> {
             loop {
                 let batch = lines.take(most);
                 if !batch.is_empty() {
+                    bytes_read += batch.iter().map(|line| line.len() as u64 + 1).sum::<u64>();
                     self.send_lines(&batch)?;
+                    progress.set(if total.is_some() { bytes_read } else { self.lines_read });
                     break;
                 }
                 match lines.fill() {
@@ -127,6 +165,28 @@ impl<'a> Session<'a> {
                         });
                     }
                 }
+            }
+        }
+    }
+
+    /// Sends line by line what somebody types.
+    fn read_typed(&mut self, prompt: &mut Prompt) -> Result<(), Error> {
+        loop {
+            match prompt.read() {
+                Ok(Typed::Line(line)) => self.send_lines(&[line.as_bytes()])?,
+                Ok(Typed::End) => return Ok(()),
+                Ok(Typed::Interrupt) => {
+                    // The terminal was not in a state to make a signal of it.
+                    self.signals.note(libc::SIGINT);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let class = "java.io.IOException".to_owned();
+                    return Err(Error::Exception { class, message: error.to_string() });
+                }
+            }
+            if self.signals.caught().is_some() {
+                return Ok(());
             }
         }
     }
@@ -191,7 +251,13 @@ impl<'a> Session<'a> {
     /// Says once what it waits for, unless the wait is short: a topic that is created by being asked for is no news.
     fn wait_for_topic(&mut self) -> Result<(), ClientError> {
         let mut told = false;
+        let mut advised = !self.gives_hints;
         self.producer.wait_for_topic(self.options.max_block, |obstacle, waited| {
+            if !advised && waited > ADVICE_AFTER {
+                advised = true;
+                let topic = obstacle.broker_code().is_some().then_some(self.reader.topic.as_str());
+                advice::while_waiting(&self.options.client, topic);
+            }
             if let Some(code) = obstacle.broker_code().filter(|_| !told && waited > Duration::from_secs(1)) {
                 told = true;
                 let (client, topic) = (&self.client, &self.reader.topic);

@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::cli::args::{ArgsError, OptionTable};
+use crate::cli::nearest::nearest;
 use crate::cli::{Io, VERSION};
 use crate::wire::error_code::ErrorCode;
 
@@ -34,12 +35,22 @@ impl Error {
         Error::Exception { class: exception_class(code), message: message.unwrap_or_else(|| code.message()).to_owned() }
     }
 
-    /// Says it and returns the exit code.
-    pub fn report(&self, table: &OptionTable, io: &mut Io) -> ExitCode {
-        match self.tell(table, io) {
+    /// Says it, with advice where somebody is there to take it, and returns the exit code.
+    pub fn report(&self, table: &OptionTable, args: &[String], io: &mut Io) -> ExitCode {
+        let code = match self.tell(table, io) {
             Ok(code) => code,
             Err(_) => ExitCode::FAILURE, // stderr is gone: nothing can be said, but the code still tells
-        }
+        };
+        let (class, message) = match self {
+            Error::Exception { class, message } => (Some(class.as_str()), message.clone()),
+            Error::Output(_) | Error::Exit(_) => return code,
+            // Where a stack trace follows, the message is the first line.
+            other => (None, other.to_string().lines().next().unwrap_or_default().to_owned()),
+        };
+        let hints = unknown_option_hint(table, args).into_iter().collect::<Vec<_>>();
+        io.document.fail(class, &message, &hints);
+        advise(io, &hints);
+        code
     }
 
     fn tell(&self, table: &OptionTable, io: &mut Io) -> io::Result<ExitCode> {
@@ -88,6 +99,28 @@ impl From<ArgsError> for Error {
 /// The full name of the Java exception that a client throws for an error code.
 pub fn exception_class(code: ErrorCode) -> String {
     format!("org.apache.kafka.common.errors.{}", code.exception())
+}
+
+/// Tells a person the way out, after Apache's own text. Scripts do not get to see it.
+pub fn advise(io: &mut Io, hints: &[String]) {
+    if io.gives_hints() {
+        for hint in hints {
+            // A stderr that is gone is not an error.
+            let _ = writeln!(io.stderr, "hint: {hint}");
+        }
+    }
+}
+
+fn unknown_option_hint(table: &OptionTable, args: &[String]) -> Option<String> {
+    let unknown = table.unknown(args)?;
+    let near = nearest(unknown, table.options.iter().map(|option| option.name));
+    match near.is_empty() {
+        true => Some(format!("there is no option --{unknown}; --help lists those there are")),
+        false => {
+            let near: Vec<String> = near.iter().map(|name| format!("--{name}")).collect();
+            Some(format!("there is no option --{unknown}; did you mean {}?", near.join(" or ")))
+        }
+    }
 }
 
 /// Answers `--help` and `--version`, which every jopt command has.

@@ -68,7 +68,7 @@ const REQUEST_TIMEOUT_MS: &str = "15000";
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
     log4j::install();
-    run_command(&TABLE, run)
+    run_command("kafka-leader-election", &TABLE, run)
 }
 
 /// Runs the command.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{COMMANDS, Command, VERSION, daemon, quickstart, server_start};
+use super::{COMMANDS, Command, VERSION, daemon, generate, quickstart, server_start, topic_names};
 
 /// Runs what the name and the arguments of this process ask for.
 pub fn main() -> ExitCode {
@@ -31,6 +31,9 @@ pub fn main() -> ExitCode {
         None | Some("--help" | "-h" | "help") => help(),
         Some("--version") => tell(&format!("ottla {} (as Apache Kafka {VERSION})\n", env!("CARGO_PKG_VERSION"))),
         Some("quickstart") => quickstart::main(),
+        // These two are for our build and for shells, and not in the help.
+        Some("generate") => generate::main(words.get(2).map(String::as_str)),
+        Some("complete-topics") => topic_names::main(&words[2..]),
         Some("link") => link(words.get(2).map(String::as_str)),
         Some(word) => match subcommand(word) {
             Some(command) => (command.main)(),

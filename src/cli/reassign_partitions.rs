@@ -39,7 +39,7 @@ const MOVE_PAUSE: Duration = Duration::from_millis(100);
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
     log4j::install();
-    run_command(&TABLE, run)
+    run_command("kafka-reassign-partitions", &TABLE, run)
 }
 
 /// Runs the command.

@@ -15,9 +15,18 @@ use std::process::ExitCode;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::args::key_values;
+use super::args::{Opt, OptionTable, key_values};
 use super::arguments;
 use crate::config::Properties;
+
+/// The flags, which are read by hand: the script knows only the form with `=`.
+pub(super) const TABLE: OptionTable = OptionTable {
+    purpose: "Signals the brokers of this machine.",
+    options: &[
+        Opt::value("process-role", "String: role", "3.7", "Only brokers with this process.roles."),
+        Opt::value("node-id", "Integer: id", "3.7", "Only the broker with this node.id or broker.id."),
+    ],
+};
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {

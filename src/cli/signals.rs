@@ -41,6 +41,11 @@ impl Signals {
         Some(CAUGHT.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 
+    /// A key said what a signal would have.
+    pub fn note(&self, signal: i32) {
+        CAUGHT.store(signal, Ordering::Release);
+    }
+
     /// The exit code of a process that such a signal ended: 130 or 143.
     pub fn exit_code(signal: i32) -> u8 {
         u8::try_from(128 + signal).unwrap_or(1)

@@ -15,16 +15,19 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::cli::args::{ArgsError, Matches};
-use crate::cli::error::{Error, help_or_version};
-use crate::cli::{Io, java_hash, log4j, run_command, topics_zk};
+use crate::cli::error::{Error, advise, help_or_version};
+use crate::cli::output::{Output, write_table};
+use crate::cli::{Io, advice, environment, java_hash, log4j, picker, run_command, topics_zk};
 use crate::client::admin::{
     self, Admin, ConfigEntry, NewPartitions, NewTopic, PartitionInfo, TopicDescription, TopicDetails, TopicListing,
 };
 use crate::config::{Properties, keys, validate_topic_configs};
 use crate::wire::{ErrorCode, Uuid};
 
-pub(super) use describe::{Elr, Filter, PartitionLine, TopicLine};
+pub(super) use describe::{Elr, Filter, PartitionLine, Section, TopicLine, print_sections};
 use describe::{Reassignment, replication_factor};
 use java_hash::Table;
 pub(super) use options::TABLE;
@@ -33,7 +36,7 @@ pub(super) use values::{NewTopicArgs, choose_topics, has_collision_chars};
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
     log4j::install();
-    run_command(&TABLE, run)
+    run_command("kafka-topics", &TABLE, run)
 }
 
 /// Runs the command.
@@ -41,29 +44,66 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// What ended it, unless it was said already.
 pub fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
-    let matches = match options::parse(args) {
+    let mut matches = match options::parse(args) {
         Ok(matches) => matches,
         Err(error) => return Err(uncaught(error.exception().unwrap_or_default(), &error)),
     };
     if let Some(code) = help_or_version(&TABLE, &matches, io)? {
         return Ok(code);
     }
+    if matches.is_empty() {
+        return Err(Error::Usage("Create, delete, describe, or change a topic.".to_owned()));
+    }
+    environment::supply_bootstrap(&mut matches, &["bootstrap-server", "zookeeper"], io);
+    if matches.has("alter") || matches.has("delete") {
+        picker::supply_topic(&mut matches, &["topic"], io);
+    }
     options::check(&matches, io)?;
-    let done = if matches.has("zookeeper") {
-        topics_zk::run(&matches, io)?
-    } else {
-        let admin = connect(&matches)?;
-        execute(&matches, &admin, io)
+    if matches.has("zookeeper") {
+        let done = topics_zk::run(&matches, io)?;
+        return finish(done, |_| Vec::new(), io);
+    }
+    let mut admin = connect(&matches)?;
+    advice::be_impatient(&mut admin, io);
+    let done = execute(&matches, &admin, io);
+    finish(done, |failure| hints(failure, &matches, &admin), io)
+}
+
+/// Tells what an operation failed with: on stdout, as Apache's tool does; `hints` says the way out, if anybody listens.
+fn finish(
+    done: Result<(), Failure>,
+    hints: impl FnOnce(&Failure) -> Vec<String>,
+    io: &mut Io,
+) -> Result<ExitCode, Error> {
+    let failure = match done {
+        Ok(()) => return Ok(ExitCode::SUCCESS),
+        Err(failure) => failure,
     };
-    match done {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Failure::Output(error)) => Err(Error::Output(error)),
-        Err(Failure::Operation { message, trace }) => {
+    let wants_hints = io.gives_hints() || io.output == Output::Json;
+    let hints = if wants_hints { hints(&failure) } else { Vec::new() };
+    match failure {
+        Failure::Output(error) => Err(Error::Output(error)),
+        Failure::Operation { message, trace } => {
             writeln!(io.stdout, "Error while executing topic command : {message}")?;
             io.stdout.flush()?;
             log4j::error_to(io.stderr, format_args!("{trace}\n"), "org.apache.kafka.tools.TopicCommand")?;
+            let class = trace.split_once(": ").map(|(class, _)| class);
+            io.document.fail(class, &message, &hints);
+            advise(io, &hints);
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// What may help after a failure.
+fn hints(failure: &Failure, matches: &Matches, admin: &Admin) -> Vec<String> {
+    if !admin.is_reached() {
+        return advice::unreachable(admin);
+    }
+    let Failure::Operation { message, .. } = failure else { return Vec::new() };
+    match matches.value("topic") {
+        Ok(Some(topic)) if message.contains("does not exist") => advice::unknown_topic(&topic, admin),
+        _ => Vec::new(),
     }
 }
 
@@ -132,13 +172,13 @@ fn execute(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure>
     if matches.has("create") {
         create(matches, admin, io)
     } else if matches.has("alter") {
-        alter(matches, admin)
+        alter(matches, admin, io)
     } else if matches.has("list") {
         list(matches, admin, io)
     } else if matches.has("describe") {
         describe(matches, admin, io)
     } else {
-        delete(matches, admin)
+        delete(matches, admin, io)
     }
 }
 
@@ -166,6 +206,7 @@ fn create(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> 
     match first_error(results) {
         None => {
             await_metadata(admin, std::slice::from_ref(&args.topic), |known| !known.is_empty());
+            changed("create", std::slice::from_ref(&args.topic), io);
             writeln!(io.stdout, "Created topic {}.", args.topic)?;
         }
         Some(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) && matches.has("if-not-exists") => {}
@@ -196,7 +237,13 @@ pub(super) fn invalid_config(error: crate::config::Error) -> Failure {
     }
 }
 
-fn alter(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
+/// What `--output json` says of a change.
+fn changed(action: &str, topics: &[String], io: &mut Io) {
+    io.document.set("action", action);
+    io.document.set("topics", topics);
+}
+
+fn alter(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
     let topic = matches.value("topic")?;
     let partitions = matches.number::<i32>("partitions")?.unwrap_or_default();
     let assignment = values::replica_assignment(matches)?;
@@ -221,6 +268,7 @@ fn alter(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
         return Err(error.into());
     }
     let names = wanted.into_iter().map(|(topic, _)| topic).collect::<Vec<_>>();
+    changed("alter", &names, io);
     await_metadata(admin, &names, |known| known.iter().all(|topic| topic.partitions.len() as i64 >= partitions.into()));
     Ok(())
 }
@@ -243,17 +291,92 @@ fn await_metadata(admin: &Admin, topics: &[String], is_there: impl Fn(&[TopicDes
 }
 
 fn list(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
-    writeln!(io.stdout, "{}", topics(matches, admin)?.join("\n"))?;
-    Ok(())
+    let chosen = choose(admin.all_topics()?, |(listing, _)| listing, matches)?;
+    let line = |(listing, known): (TopicListing, Result<TopicDescription, admin::Error>)| {
+        let partitions = known.map(|topic| topic.partitions).unwrap_or_default();
+        ListLine {
+            topic: listing.name,
+            partition_count: partitions.len(),
+            replication_factor: partitions.first().map_or(0, |first| first.replicas.len()),
+            is_internal: listing.is_internal,
+        }
+    };
+    Ok(print_list(&chosen.into_iter().map(line).collect::<Vec<_>>(), io)?)
 }
 
-fn delete(matches: &Matches, admin: &Admin) -> Result<(), Failure> {
+/// A topic as `--list` shows it.
+pub(super) struct ListLine {
+    pub topic: String,
+    pub partition_count: usize,
+    pub replication_factor: usize,
+    pub is_internal: bool,
+}
+
+/// Prints a list of topics; with none, Apache prints an empty line.
+pub(super) fn print_list(lines: &[ListLine], io: &mut Io) -> io::Result<()> {
+    match io.output {
+        Output::Plain => {
+            let names = lines.iter().map(|line| line.topic.as_str()).collect::<Vec<_>>();
+            writeln!(io.stdout, "{}", names.join("\n"))
+        }
+        Output::Table => {
+            let row = |line: &ListLine| {
+                let kind = if line.is_internal { "internal" } else { "" };
+                vec![(&line.topic).into(), line.partition_count.into(), line.replication_factor.into(), kind.into()]
+            };
+            write_table(io.stdout, &io.terminal, &["TOPIC", "PARTITIONS", "REPLICAS", ""], lines.iter().map(row))
+        }
+        Output::Json => {
+            let row = |line: &ListLine| {
+                json!({
+                    "topic": line.topic,
+                    "partition_count": line.partition_count,
+                    "replication_factor": line.replication_factor,
+                    "internal": line.is_internal,
+                })
+            };
+            io.document.set("action", "list");
+            io.document.set("topics", lines.iter().map(row).collect::<Vec<_>>());
+            Ok(())
+        }
+    }
+}
+
+/// What `--output json` prints.
+pub const JSON: &[(&str, &str)] = &[
+    (
+        "--list",
+        r#"{"version": 1, "command": "kafka-topics", "action": "list",
+ "topics": [{"topic": string, "partition_count": int, "replication_factor": int,
+             "internal": bool}]}"#,
+    ),
+    (
+        "--describe",
+        r#"{"version": 1, "command": "kafka-topics", "action": "describe",
+ "topics": [{"topic": string,
+             "topic_id": string|null, "partition_count": int, "replication_factor": int,
+             "configs": {NAME: string, ...}, "marked_for_deletion": bool,
+             "partitions": [{"partition": int, "leader": int|null, "replicas": [int],
+                             "isr": [int], "adding_replicas": [int],
+                             "removing_replicas": [int], "elr": [int]|null,
+                             "last_known_elr": [int]|null}]}]}
+Filters leave out the second and third line (those of partitions) or partitions."#,
+    ),
+    (
+        "--create, --alter, --delete",
+        r#"{"version": 1, "command": "kafka-topics", "action": string, "topics": [string]}
+The topics that were created, altered or deleted."#,
+    ),
+];
+
+fn delete(matches: &Matches, admin: &Admin, io: &mut Io) -> Result<(), Failure> {
     let listed = listed(matches, admin)?;
     let topics = listed.iter().map(|topic| topic.name.clone()).collect::<Vec<_>>();
     ensure_topic_exists(&topics, matches.value("topic")?.as_deref(), matches)?;
     if let Some(error) = first_error(admin.delete_topics(&topics)?) {
         return Err(error.into());
     }
+    changed("delete", &topics, io);
     // A topic of the same name and another id is a new one.
     let is_old =
         |known: &TopicDescription| listed.iter().any(|old| old.name == known.name && old.topic_id == known.topic_id);
@@ -340,19 +463,20 @@ fn arrange(details: TopicDetails) -> Description {
 }
 
 fn print_descriptions(description: &Description, filter: &Filter, io: &mut Io) -> Result<(), Failure> {
-    for described in &description.topics {
+    let section = |described: &Described| {
         let overrides = described.configs.iter().filter(|entry| !entry.is_default()).collect::<Vec<_>>();
+        let mut section = Section::default();
         if filter.shows_topic(!overrides.is_empty()) {
-            topic_line(described, &overrides).print(io.stdout)?;
+            section.topic = Some(topic_line(described, &overrides));
         }
         if filter.shows_partitions() {
             let lines = described.topic.partitions.iter().map(|partition| partition_line(described, partition));
-            for line in lines.filter(|line| filter.shows_partition(line, &description.live_brokers)) {
-                line.print(io.stdout)?;
-            }
+            section.partitions = lines.filter(|line| filter.shows_partition(line, &description.live_brokers)).collect();
         }
-    }
-    Ok(())
+        section
+    };
+    let sections = description.topics.iter().map(section).filter(|s| s.topic.is_some() || !s.partitions.is_empty());
+    Ok(print_sections(&sections.collect::<Vec<_>>(), io)?)
 }
 
 fn topic_line(described: &Described, overrides: &[&ConfigEntry]) -> TopicLine {

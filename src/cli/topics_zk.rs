@@ -17,9 +17,10 @@ use crate::cli::Io;
 use crate::cli::args::Matches;
 use crate::cli::error::Error;
 use crate::cli::java_hash::{self, Table};
+use crate::cli::output::Output;
 use crate::cli::topics::{
-    Elr, Failure, Filter, NewTopicArgs, PartitionLine, TopicLine, choose_topics, ensure_topic_exists,
-    has_collision_chars, invalid_config, warn_of_collisions,
+    Elr, Failure, Filter, ListLine, NewTopicArgs, PartitionLine, Section, TopicLine, choose_topics,
+    ensure_topic_exists, has_collision_chars, invalid_config, print_list, print_sections, warn_of_collisions,
 };
 use crate::config::{keys, validate_topic_configs};
 use crate::registry;
@@ -147,11 +148,29 @@ impl Service<'_> {
     async fn list(&self, io: &mut Io<'_>) -> Result<(), Failure> {
         let topics = self.topics().await?;
         let marked = self.marked_for_deletion().await?;
-        for topic in topics {
-            let mark = if marked.contains(&topic) { " - marked for deletion" } else { "" };
-            writeln!(io.stdout, "{topic}{mark}")?;
+        if io.output == Output::Plain {
+            for topic in topics {
+                let mark = if marked.contains(&topic) { " - marked for deletion" } else { "" };
+                writeln!(io.stdout, "{topic}{mark}")?;
+            }
+            return Ok(());
         }
-        Ok(())
+        let mut listed = Vec::new();
+        for topic in topics {
+            let partitions = match self.session.get(&TopicAssignment::path(&topic)).await {
+                Ok((data, _)) => TopicAssignment::decode(&topic, &data)?.partitions,
+                Err(registry::Error::NoNode(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let replication_factor = partitions.values().next().map_or(0, |partition| partition.replicas.len());
+            listed.push(ListLine {
+                is_internal: KEPT_AS_THEY_ARE.contains(&topic.as_str()),
+                topic,
+                partition_count: partitions.len(),
+                replication_factor,
+            });
+        }
+        Ok(print_list(&listed, io)?)
     }
 
     async fn alter(&self, io: &mut Io<'_>) -> Result<(), Failure> {
@@ -239,6 +258,7 @@ impl Service<'_> {
         let filter = Filter::new(self.matches);
         let live = self.broker_ids().await?.into_iter().collect::<HashSet<_>>();
         let marked = self.marked_for_deletion().await?;
+        let mut sections = Vec::new();
         for topic in topics {
             let node = match self.session.get(&TopicAssignment::path(&topic)).await {
                 Ok((data, _)) => TopicAssignment::decode(&topic, &data)?,
@@ -250,21 +270,20 @@ impl Service<'_> {
             };
             let is_marked = marked.contains(&topic);
             let config = self.topic_config(&topic).await?;
+            let mut section = Section::default();
             if filter.shows_topic(!config.config.is_empty()) {
-                topic_line(&topic, &node, &config, is_marked).print(io.stdout)?;
+                section.topic = Some(topic_line(&topic, &node, &config, is_marked));
             }
-            if !filter.shows_partitions() {
-                continue;
+            if filter.shows_partitions() {
+                let states = self.partition_states(&topic, &node).await?;
+                let lines = node.partitions.iter().map(|(partition, assignment)| {
+                    partition_line(&topic, *partition, assignment, states.get(partition), is_marked)
+                });
+                section.partitions = lines.filter(|line| filter.shows_partition(line, &live)).collect();
             }
-            let states = self.partition_states(&topic, &node).await?;
-            for (partition, assignment) in &node.partitions {
-                let line = partition_line(&topic, *partition, assignment, states.get(partition), is_marked);
-                if filter.shows_partition(&line, &live) {
-                    line.print(io.stdout)?;
-                }
-            }
+            sections.push(section);
         }
-        Ok(())
+        Ok(print_sections(&sections, io)?)
     }
 
     async fn delete(&self, io: &mut Io<'_>) -> Result<(), Failure> {

@@ -12,6 +12,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::args::{Opt, OptionTable};
 use super::arguments;
 use super::daemon::{self, Program};
 use crate::config::Properties;
@@ -21,6 +22,12 @@ const PROGRAM: Program = Program {
     main_class: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
     out_file: "zookeeper.out",
     log_file: "zookeeper.log",
+};
+
+/// The one flag, which comes first.
+pub(super) const TABLE: OptionTable = OptionTable {
+    purpose: "Runs a registry that speaks ZooKeeper's protocol: [-daemon] zookeeper.properties",
+    options: &[Opt::flag("daemon", "0.8", "Return when the registry serves, and leave it running.")],
 };
 
 /// Runs the command on this process's arguments.

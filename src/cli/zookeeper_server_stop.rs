@@ -8,7 +8,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::args::OptionTable;
 use super::server_stop::stop;
+
+/// No flags.
+pub(super) const TABLE: OptionTable =
+    OptionTable { purpose: "Signals the ZooKeeper servers of this machine.", options: &[] };
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod consumer;
+pub mod diagnosis;
 pub mod oauth;
 pub mod preflight;
 pub mod producer;

@@ -93,6 +93,16 @@ impl ClientSettings {
         self.given.get(key).map(String::as_str)
     }
 
+    /// Every setting that was given, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.given.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Puts a number in place of what was given.
+    pub fn set(&mut self, key: &str, number: i64) {
+        self.given.insert(key.to_owned(), number.to_string());
+    }
+
     /// A number that was given, else `default`, which is the caller's to know.
     pub fn number(&self, key: &str, default: i64) -> i64 {
         self.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)

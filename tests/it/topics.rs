@@ -14,7 +14,7 @@ async fn topics(broker: &TestBroker, line: &str) -> (bool, String) {
     let run = move || {
         let args = line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let mut io = Io { stdout: &mut stdout, stderr: &mut stderr, strict_compat: false };
+        let mut io = Io::plain(&mut stdout, &mut stderr);
         let code = ottla::cli::topics::run(&args, &mut io).unwrap();
         (code == std::process::ExitCode::SUCCESS, String::from_utf8(stdout).unwrap())
     };

@@ -12,15 +12,18 @@ mod formatter;
 mod internal_topics;
 mod options;
 mod signals;
+mod silence;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+pub(super) use self::options::TABLE;
 use self::options::{Request, Settings, Topics};
 use self::signals::{Received, Signals};
 use super::error::{Error, help_or_version};
-use super::{Io, log4j, run_command};
+use super::progress::Progress;
+use super::{Io, environment, log4j, picker, run_command};
 use crate::client::consumer::{
     Batch, Code, Consumer, Entry, Error as ConsumeError, LogLine, Notice, Options, Subscription, Waker,
 };
@@ -34,16 +37,20 @@ const LOGGER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
 /// Runs the command on this process's arguments.
 pub fn main() -> ExitCode {
-    run_command(&options::TABLE, run)
+    run_command("kafka-console-consumer", &options::TABLE, run)
 }
 
 fn run(args: &[String], io: &mut Io) -> Result<ExitCode, Error> {
-    let matches = options::parse(args)?;
+    let mut matches = options::parse(args)?;
     if matches.is_empty() {
         return Err(Error::Usage(options::TABLE.purpose.to_owned()));
     }
     if let Some(code) = help_or_version(&options::TABLE, &matches, io)? {
         return Ok(code);
+    }
+    environment::supply_bootstrap(&mut matches, &["bootstrap-server", "zookeeper"], io);
+    if !matches.has("zookeeper") {
+        picker::supply_topic(&mut matches, &["topic", "include", "whitelist"], io);
     }
     let request = options::check(&matches)?;
     let (Request::New(settings) | Request::Old { settings, .. }) = &request;
@@ -372,6 +379,9 @@ impl Session<'_> {
         let mut out = Vec::with_capacity(BLOCK + BLOCK / 4);
         let mut notices = Vec::new();
         let mut waiting_since = Instant::now();
+        let mut progress = Progress::new(io, None, !io.terminal.stdout);
+        // Silence is explained once, until there is something to print.
+        let mut silent_since = io.gives_hints().then(Instant::now);
         loop {
             let left = limit.map_or(BATCH, |limit| limit - self.count);
             if left == 0 {
@@ -398,7 +408,16 @@ impl Session<'_> {
                     tell(io, TERMINATING, source.timeout_exception());
                     return Ok(End::Done);
                 }
-                polled = source.poll(&mut batch, room, wait, &mut notices);
+                progress.pause();
+                let quiet = silent_since.map(|since| silence::PATIENCE.saturating_sub(since.elapsed()));
+                let until = [wait, quiet].into_iter().flatten().min();
+                polled = source.poll(&mut batch, room, until, &mut notices);
+                if batch.is_empty() && silent_since.is_some_and(|since| since.elapsed() >= silence::PATIENCE) {
+                    silent_since = None;
+                    for reason in silence::reasons(self.settings).iter().filter(|_| !source.is_stopping()) {
+                        let _ = writeln!(io.stderr, "hint: {reason}");
+                    }
+                }
             }
             for notice in notices.drain(..) {
                 self.warn(&notice);
@@ -419,6 +438,8 @@ impl Session<'_> {
                 }
             }
             waiting_since = Instant::now();
+            silent_since = io.gives_hints().then_some(waiting_since);
+            progress.set(self.count);
             if source.is_stopping() {
                 return Ok(self.write(&mut out, source, io));
             }
@@ -452,7 +473,9 @@ impl Session<'_> {
                 tell(io, "Error processing message, skipping this message: ", &exception);
             }
             source.mark(&record);
-            if out.len() >= BLOCK && self.write(out, source, io) == End::Closed {
+            // Somebody reads along at a terminal.
+            let is_due = out.len() >= BLOCK || io.terminal.stdout;
+            if is_due && self.write(out, source, io) == End::Closed {
                 return Ok(Some(End::Closed));
             }
         }

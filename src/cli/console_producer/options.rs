@@ -9,6 +9,7 @@ use crate::client::producer::Record;
 use crate::client::properties::{ClientSettings, ConfigError, Role};
 use crate::config::{self, Properties};
 
+use super::batch_size;
 use super::line_message_reader::LineMessageReader;
 
 /// Every flag of every release, 0.8 to 4.2.
@@ -21,7 +22,7 @@ pub const TABLE: OptionTable = OptionTable {
         Opt::flag("sync", "0.8", "Wait for each record's acknowledgement before the next line is read; the first failure ends the command."),
         Opt::flag("compress", "0.8", "Compress with gzip.").until("0.8.1"),
         Opt::optional("compression-codec", "String: compression-codec", "0.8.2", "How batches are compressed: 'none', 'gzip', 'snappy', 'lz4' or 'zstd'; 'gzip' if the value is left out."),
-        Opt::value("batch-size", "Integer: size", "0.8", "Bytes of a partition's batch (`batch.size`). --max-partition-memory-bytes wins over it.").default(BATCH_SIZE),
+        Opt::value("batch-size", "Integer: size", "0.8", "Bytes of a partition's batch (`batch.size`). --max-partition-memory-bytes wins over it.").default("16384"),
         Opt::value("message-send-max-retries", "Integer", "0.8", "How often a record is sent again after a failure that may pass (`retries`).").default("3"),
         Opt::value("retry-backoff-ms", "Long", "0.8", "Pause before a record is sent again, in ms (`retry.backoff.ms`).").default("100"),
         Opt::value("timeout", "Long: timeout_ms", "0.8", "How long a record may wait for others to share its batch, in ms (`linger.ms`). The end of input waits for nothing.").default("1000"),
@@ -31,7 +32,7 @@ pub const TABLE: OptionTable = OptionTable {
         Opt::value("metadata-fetch-timeout-ms", "Long: metadata fetch timeout", "0.8.2", "The older name of --max-block-ms.").until("0.8.2"),
         Opt::value("max-block-ms", "Long: max block on send", "0.9", "How long to wait for the topic to be known, or for room in the buffer, in ms (`max.block.ms`).").default("60000"),
         Opt::value("max-memory-bytes", "Long: total memory in bytes", "0.8.2", "Bytes of records that may wait to be sent (`buffer.memory`).").default("33554432"),
-        Opt::value("max-partition-memory-bytes", "Integer: memory in bytes per partition", "0.8.2", "Bytes of a partition's batch (`batch.size`).").default(BATCH_SIZE),
+        Opt::value("max-partition-memory-bytes", "Integer: memory in bytes per partition", "0.8.2", "Bytes of a partition's batch (`batch.size`).").default("16384"),
         Opt::value("line-reader", "String: reader_class", "0.8", "The class that makes records of lines; there is the one.").default(LineMessageReader::CLASSES[0]),
         Opt::value("socket-buffer-size", "Integer: size", "0.8", "Size of the sockets' send buffer (`send.buffer.bytes`).").default("102400"),
         Opt::value("property", "String: prop", "0.8", READER_PROPERTIES),
@@ -52,10 +53,6 @@ pub const TABLE: OptionTable = OptionTable {
     ],
 };
 
-/// Apache's is 16384. With eight times that, a million short lines take an eighth of the requests, which is what the
-/// wall time of a full pipe hangs on; topics whose `max.message.bytes` is lower still are few, and a flag away.
-const BATCH_SIZE: &str = "131072";
-
 const READER_PROPERTIES: &str = "A property key=value of the line reader:
  parse.key=false
  parse.headers=false
@@ -74,6 +71,7 @@ pub struct Options {
     pub max_block: Duration,
     /// The producer's settings under Java's names.
     pub client: ClientSettings,
+    batch_size_is_given: bool,
     /// The line reader's, `topic` among them.
     pub reader: Properties,
     max_request_size: usize,
@@ -108,7 +106,7 @@ impl Options {
             return Err(Error::Usage("Please provide valid host:port like host1:9091,host2:9092\n ".to_owned()));
         }
         let class = matches.value("line-reader")?.unwrap_or_default();
-        let client = client_settings(matches, &bootstrap)?;
+        let (client, batch_size_is_given) = client_settings(matches, &bootstrap)?;
         if !LineMessageReader::CLASSES.contains(&class.as_str()) {
             return Err(Error::Exception { class: "java.lang.ClassNotFoundException".to_owned(), message: class });
         }
@@ -120,7 +118,18 @@ impl Options {
             buffer_memory: positive("buffer.memory", 33_554_432),
             reader: reader_properties(matches, &topic)?,
             client,
+            batch_size_is_given,
         })
+    }
+
+    /// Makes batches as large as the topic takes, unless somebody has said how large they are to be.
+    pub fn fit_batches(&mut self, topic: &str) {
+        if self.batch_size_is_given {
+            return;
+        }
+        if let Some(bytes) = batch_size::fitting(&self.client, topic) {
+            self.client.set("batch.size", bytes);
+        }
     }
 
     /// Why Java's producer would refuse a record without sending it. Source: `KafkaProducer.ensureValidRecordSize`.
@@ -164,7 +173,8 @@ pub fn config_exception(error: ConfigError) -> Error {
 }
 
 /// File, then `key=value`s, then flags that were given; a flag's default only where neither said anything.
-fn client_settings(matches: &Matches, bootstrap: &str) -> Result<ClientSettings, Error> {
+/// Says too whether anything but a default gave the batch size.
+fn client_settings(matches: &Matches, bootstrap: &str) -> Result<(ClientSettings, bool), Error> {
     let mut settings = read_file(matches, &["command-config", "producer.config"])?;
     for name in ["command-property", "producer-property"] {
         for (key, value) in key_values(matches.values(name)) {
@@ -176,6 +186,8 @@ fn client_settings(matches: &Matches, bootstrap: &str) -> Result<ClientSettings,
     if !settings.contains("client.id") {
         settings.set("client.id", "console-producer");
     }
+    let batch_size_is_given = settings.contains("batch.size")
+        || ["batch-size", "max-partition-memory-bytes"].iter().any(|flag| matches.has(flag));
     let mut merge = |key: &str, flag: &str, value: Result<Option<String>, ArgsError>| {
         if matches.has(flag) || !settings.contains(key) {
             settings.set(key, value?.unwrap_or_default());
@@ -201,7 +213,8 @@ fn client_settings(matches: &Matches, bootstrap: &str) -> Result<ClientSettings,
     if matches.has("socket-buffer-size") {
         merge("send.buffer.bytes", "socket-buffer-size", int("socket-buffer-size"))?;
     }
-    ClientSettings::check(Role::Producer, settings.iter()).map_err(config_exception)
+    let client = ClientSettings::check(Role::Producer, settings.iter()).map_err(config_exception)?;
+    Ok((client, batch_size_is_given))
 }
 
 fn compression(matches: &Matches) -> Result<String, ArgsError> {

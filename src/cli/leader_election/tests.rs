@@ -3,9 +3,9 @@ use super::*;
 fn run_with(args: &[&str]) -> (String, String) {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut io = Io { stdout: &mut out, stderr: &mut err, strict_compat: false };
+    let mut io = Io::plain(&mut out, &mut err);
     if let Err(error) = run(&args, &mut io) {
-        error.report(&TABLE, &mut io);
+        error.report(&TABLE, &[], &mut io);
     }
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
@@ -53,7 +53,7 @@ fn results_are_told_by_kind_and_in_javas_order() {
         (TopicPartition::new("le", 7), refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)),
     ];
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut io = Io { stdout: &mut out, stderr: &mut err, strict_compat: false };
+    let mut io = Io::plain(&mut out, &mut err);
     let ended = tell(ElectionType::Unclean, results, &mut io).unwrap_err().to_string();
     let class = "org.apache.kafka.common.errors.UnknownTopicOrPartitionException";
     let text = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.message();

@@ -5,9 +5,9 @@ use throttles::{moves, throttled_replicas};
 fn run_with(args: &[&str]) -> (String, String) {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut io = Io { stdout: &mut out, stderr: &mut err, strict_compat: false };
+    let mut io = Io::plain(&mut out, &mut err);
     if let Err(error) = run(&args, &mut io) {
-        error.report(&TABLE, &mut io);
+        error.report(&TABLE, &[], &mut io);
     }
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }

@@ -3,8 +3,113 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
+use serde_json::{Map, Value, json};
+
+use crate::cli::Io;
 use crate::cli::args::Matches;
+use crate::cli::output::{Field, Output, write_table};
 use crate::wire::Uuid;
+
+/// What one topic has to show: its own line, those of its partitions, or what a filter leaves of them.
+#[derive(Debug, Clone, Default)]
+pub(in crate::cli) struct Section {
+    pub topic: Option<TopicLine>,
+    pub partitions: Vec<PartitionLine>,
+}
+
+/// Prints a description in the shape that is asked for.
+pub(in crate::cli) fn print_sections(sections: &[Section], io: &mut Io) -> io::Result<()> {
+    match io.output {
+        Output::Plain => {
+            for section in sections {
+                section.topic.iter().try_for_each(|line| line.print(io.stdout))?;
+                section.partitions.iter().try_for_each(|line| line.print(io.stdout))?;
+            }
+        }
+        Output::Table => print_tables(sections, io)?,
+        Output::Json => {
+            io.document.set("action", "describe");
+            io.document.set("topics", sections.iter().map(Section::to_json).collect::<Vec<_>>());
+        }
+    }
+    Ok(())
+}
+
+/// One table of topics, one of partitions, with only those columns that say something.
+fn print_tables(sections: &[Section], io: &mut Io) -> io::Result<()> {
+    let topics: Vec<&TopicLine> = sections.iter().filter_map(|section| section.topic.as_ref()).collect();
+    let partitions: Vec<&PartitionLine> = sections.iter().flat_map(|section| &section.partitions).collect();
+    if !topics.is_empty() {
+        // A narrow terminal is better filled with configs.
+        let has_id = io.terminal.width >= 100 && topics.iter().any(|topic| !topic.topic_id.is_zero());
+        let mut header = vec!["TOPIC", "PARTITIONS", "REPLICAS"];
+        header.extend(has_id.then_some("ID"));
+        header.push("CONFIGS");
+        let row = |topic: &&TopicLine| -> Vec<Field> {
+            let (partitions, replicas) = (topic.partition_count.into(), topic.replication_factor.into());
+            let mut row = vec![(&topic.topic).into(), partitions, replicas];
+            row.extend(has_id.then(|| topic.topic_id.into()));
+            row.push(topic.configs.join(" ").into());
+            row
+        };
+        write_table(io.stdout, &io.terminal, &header, topics.iter().map(row))?;
+    }
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    if !topics.is_empty() {
+        writeln!(io.stdout)?;
+    }
+    let is_moving = partitions.iter().any(|partition| partition.reassignment.is_some());
+    let has_elr = partitions.iter().any(|p| matches!(&p.elr, Elr::Known { elr, .. } if !elr.is_empty()));
+    let mut header = vec!["TOPIC", "PARTITION", "LEADER", "REPLICAS", "ISR"];
+    header.extend(if is_moving { &["ADDING", "REMOVING"][..] } else { &[] });
+    header.extend(has_elr.then_some("ELR"));
+    let row = |partition: &&PartitionLine| -> Vec<Field> {
+        let leader = partition.leader.map_or("none".to_owned(), |leader| leader.to_string());
+        let is_short = partition.isr.len() < partition.replication_factor();
+        let mut row = vec![
+            (&partition.topic).into(),
+            partition.partition.into(),
+            Field { text: leader, is_bad: partition.leader.is_none() },
+            ids(&partition.replicas).into(),
+            Field { text: ids(&partition.isr), is_bad: is_short },
+        ];
+        if is_moving {
+            let moving = partition.reassignment.as_ref();
+            row.push(moving.map_or(String::new(), |moving| ids(&moving.adding)).into());
+            row.push(moving.map_or(String::new(), |moving| ids(&moving.removing)).into());
+        }
+        if let (true, Elr::Known { elr, .. }) = (has_elr, &partition.elr) {
+            row.push(ids(elr).into());
+        }
+        row
+    };
+    write_table(io.stdout, &io.terminal, &header, partitions.iter().map(row))
+}
+
+impl Section {
+    fn to_json(&self) -> Value {
+        let mut object = Map::new();
+        let name = self.topic.as_ref().map(|line| &line.topic);
+        let name = name.or(self.partitions.first().map(|line| &line.topic)).cloned().unwrap_or_default();
+        object.insert("topic".to_owned(), name.into());
+        if let Some(line) = &self.topic {
+            let id = if line.topic_id.is_zero() { Value::Null } else { line.topic_id.to_string().into() };
+            object.insert("topic_id".to_owned(), id);
+            object.insert("partition_count".to_owned(), line.partition_count.into());
+            object.insert("replication_factor".to_owned(), line.replication_factor.into());
+            let configs = line.configs.iter().map(|config| {
+                let (name, value) = config.split_once('=').unwrap_or((config, ""));
+                (name.to_owned(), Value::from(value))
+            });
+            object.insert("configs".to_owned(), Value::Object(configs.collect()));
+            object.insert("marked_for_deletion".to_owned(), line.marked_for_deletion.into());
+        }
+        object.insert("partitions".to_owned(), self.partitions.iter().map(PartitionLine::to_json).collect());
+        Value::Object(object)
+    }
+}
 
 /// The line of a topic.
 #[derive(Debug, Clone, Default)]
@@ -111,6 +216,27 @@ impl PartitionLine {
 
     fn is_under_min_isr(&self) -> bool {
         self.leader.is_none() || self.min_isr.is_some_and(|min_isr| self.isr.len() < min_isr)
+    }
+
+    fn to_json(&self) -> Value {
+        let (adding, removing) = match &self.reassignment {
+            Some(moving) => (moving.adding.as_slice(), moving.removing.as_slice()),
+            None => (&[][..], &[][..]),
+        };
+        let (elr, last_known) = match &self.elr {
+            Elr::Known { elr, last_known } => (Some(elr), Some(last_known)),
+            Elr::NotShown | Elr::Unknown => (None, None),
+        };
+        json!({
+            "partition": self.partition,
+            "leader": self.leader,
+            "replicas": self.replicas,
+            "isr": self.isr,
+            "adding_replicas": adding,
+            "removing_replicas": removing,
+            "elr": elr,
+            "last_known_elr": last_known,
+        })
     }
 
     pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {

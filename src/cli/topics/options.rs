@@ -108,6 +108,7 @@ pub(in crate::cli) static TABLE: OptionTable = OptionTable {
         )
         .until("3.4"),
         Opt::flag("force", "0.10.1", "Has no effect.").until("2.8"),
+        crate::cli::output::OPTION,
         Opt::flag("help", "0.8.1", "Show this text."),
         Opt::flag("version", "2.3", "Show the version."),
     ],
@@ -140,9 +141,6 @@ pub(super) fn parse(args: &[String]) -> Result<Matches, ArgsError> {
 /// `Usage`, or what else ends the command before it began.
 pub(super) fn check(matches: &Matches, io: &mut Io) -> Result<(), Error> {
     let given = |name: &str| matches.has(name);
-    if matches.is_empty() {
-        return Err(Error::Usage("Create, delete, describe, or change a topic.".to_owned()));
-    }
     if ACTIONS.iter().filter(|action| given(action)).count() != 1 {
         let text = "Command must include exactly one action: --list, --describe, --create, --alter or --delete";
         return Err(Error::Usage(text.to_owned()));

@@ -20,7 +20,7 @@ mod replicas;
 mod routed;
 mod topics;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -32,7 +32,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 pub use cluster::{ClusterDescription, PartitionReassignment};
-pub use config::{AdminConfig, Backoff, BootstrapServer};
+pub use config::{AdminConfig, Backoff, BootstrapServer, address};
 pub use configs::{AlterConfigOp, ConfigEntry, ConfigOp, ConfigResource, ConfigSource, ConfigSynonym, ResourceType};
 pub use connections::Node;
 pub(super) use connections::refusal;
@@ -68,6 +68,10 @@ struct Client {
     connections: Connections,
     /// What the last metadata answer said; `None` before the first.
     cluster: RefCell<Option<Rc<Cluster>>>,
+    /// A broker has answered.
+    is_reached: Cell<bool>,
+    /// How long the first answer is awaited, if less than a call's time.
+    first_contact: Option<Duration>,
 }
 
 /// The brokers of the cluster, and which of them is the controller.
@@ -83,6 +87,7 @@ struct Cluster {
 struct Call {
     /// Java's name of it, for the texts of time-outs.
     name: &'static str,
+    started: Instant,
     deadline: Instant,
     tries: u32,
 }
@@ -108,7 +113,19 @@ impl Admin {
             );
         }
         let connections = Connections::new(config.clone());
-        Ok(Admin { runtime, client: Client { config, connections, cluster: RefCell::default() } })
+        let (is_reached, first_contact) = (Cell::new(false), None);
+        let client = Client { config, connections, cluster: RefCell::default(), is_reached, first_contact };
+        Ok(Admin { runtime, client })
+    }
+
+    /// Has calls end sooner than `default.api.timeout.ms` while no broker has answered anything yet.
+    pub fn give_up_unless_reached_within(&mut self, first_contact: Duration) {
+        self.client.first_contact = Some(first_contact);
+    }
+
+    /// Whether any broker has answered.
+    pub fn is_reached(&self) -> bool {
+        self.client.is_reached.get()
     }
 
     /// The settings in force.
@@ -123,7 +140,8 @@ impl Admin {
 
 impl Client {
     fn call(&self, name: &'static str) -> Call {
-        Call { name, deadline: Instant::now() + self.config.default_api_timeout, tries: 0 }
+        let started = Instant::now();
+        Call { name, started, deadline: started + self.config.default_api_timeout, tries: 0 }
     }
 
     /// Sends what `request` makes for the version, and for the milliseconds that a broker may take, and tries again
@@ -186,6 +204,7 @@ impl Client {
             address: peer.address().to_owned(),
             timeout_ms: patience.as_millis() as u64,
         })??;
+        self.is_reached.set(true);
         let version = match negotiate(R::KEY, versions, served.get(&R::KEY).copied()) {
             Ok(version) => version,
             Err(message) => return Ok(Err(Error::Api { code: ErrorCode::UNSUPPORTED_VERSION, message })),
@@ -203,7 +222,14 @@ impl Client {
 
     /// How long one answer is awaited now.
     fn patience(&self, call: &Call) -> Duration {
-        self.config.request_timeout.min(call.deadline.saturating_duration_since(Instant::now()))
+        self.config.request_timeout.min(self.deadline(call).saturating_duration_since(Instant::now()))
+    }
+
+    fn deadline(&self, call: &Call) -> Instant {
+        match self.first_contact {
+            Some(first_contact) if !self.is_reached.get() => call.deadline.min(call.started + first_contact),
+            _ => call.deadline,
+        }
     }
 
     /// A connection to the broker that the request is for.
@@ -226,7 +252,7 @@ impl Client {
                 self.pause(call, unassigned(call.name)).await?;
                 continue;
             }
-            return self.connections.any(&wanted, call.deadline).await?.ok_or_else(|| unassigned(call.name));
+            return self.connections.any(&wanted, self.deadline(call)).await?.ok_or_else(|| unassigned(call.name));
         }
     }
 
@@ -241,7 +267,7 @@ impl Client {
         if let Some(cluster) = self.cluster.borrow().clone() {
             return Ok(cluster);
         }
-        let mut fetch = Call { name: call.name, deadline: call.deadline, tries: 0 };
+        let mut fetch = Call { name: call.name, started: call.started, deadline: call.deadline, tries: 0 };
         let no_topics = |version, _| MetadataRequest {
             // In version 0 an empty list means all topics, which does no harm but to the size of the answer.
             topics: Some(Vec::new()),
@@ -281,9 +307,10 @@ impl Client {
         let pause = self.config.retry_backoff.pause(call.tries, jitter());
         call.tries += 1;
         let now = Instant::now();
-        if now + pause >= call.deadline || call.tries > self.config.retries {
+        let deadline = self.deadline(call);
+        if now + pause >= deadline || call.tries > self.config.retries {
             if call.tries <= self.config.retries {
-                tokio::time::sleep_until(call.deadline).await;
+                tokio::time::sleep_until(deadline).await;
             }
             return Err(timed_out(call, pause, cause));
         }

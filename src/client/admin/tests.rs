@@ -216,7 +216,13 @@ fn client(servers: &str, settings: &[(&str, &str)]) -> Client {
         properties.set(*key, *value);
     }
     let config = AdminConfig::new(&properties, Some(servers)).unwrap();
-    Client { connections: Connections::new(config.clone()), config, cluster: RefCell::default() }
+    Client {
+        connections: Connections::new(config.clone()),
+        config,
+        cluster: RefCell::default(),
+        is_reached: Cell::default(),
+        first_contact: None,
+    }
 }
 
 fn topic(name: &str) -> NewTopic {
