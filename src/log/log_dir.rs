@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::error;
 
-use super::checkpoints;
+use super::checkpoints::{self, RECOVERY_POINTS};
 use super::error::Error;
-use crate::wire::Uuid;
+use crate::wire::{TopicPartition, Uuid};
 
 const LOCK: &str = ".lock";
 const META_PROPERTIES: &str = "meta.properties";
@@ -28,6 +28,8 @@ pub struct LogDir {
     offline: AtomicBool,
     lock: Mutex<Option<File>>,
     failures: Failures,
+    /// Held while a checkpoint of the dir is decided on and written. Before any log's lock.
+    pub(super) checkpointing: Mutex<()>,
 }
 
 /// Counts the dirs that fail, for those who must do something about it.
@@ -65,6 +67,7 @@ impl LogDir {
                     offline: AtomicBool::new(false),
                     lock: Mutex::new(Some(file)),
                     failures: failures.clone(),
+                    checkpointing: Mutex::default(),
                 });
             }
         }
@@ -77,6 +80,7 @@ impl LogDir {
             offline: AtomicBool::new(true),
             lock: Mutex::default(),
             failures: failures.clone(),
+            checkpointing: Mutex::default(),
         }
     }
 
@@ -109,6 +113,22 @@ impl LogDir {
             error!("Stopping serving logs in dir {}: {reason}", self.path.display());
             self.failures.send_modify(|failures| *failures += 1);
         }
+    }
+
+    /// The partition was truncated: what comes after `offset` now is not what was synced, and the checkpoint must not
+    /// say so, or a start after a crash would not look at it.
+    pub(super) fn lower_recovery_point(&self, partition: &TopicPartition, offset: i64) -> io::Result<()> {
+        let _checkpointing = self.checkpointing.lock();
+        let mut points = match checkpoints::read_offsets(&self.path, RECOVERY_POINTS) {
+            // A start goes on without it, and looks at everything.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+            read => read?,
+        };
+        match points.get_mut(partition) {
+            Some(point) if *point > offset => *point = offset,
+            _ => return Ok(()),
+        }
+        checkpoints::write_offsets(&self.path, RECOVERY_POINTS, &points)
     }
 
     /// Reads and removes the marker of a clean stop.

@@ -26,7 +26,7 @@ pub use self::moves::{DirContents, LogSize};
 use super::Log;
 use super::checkpoints::{self, CLEANER_OFFSETS, HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS};
 use super::config::LogConfig;
-use super::error::Error;
+use super::error::{Error, is_transient};
 use super::log_dir::{self, Failures, LogDir, MetaProperties};
 use super::recovery::LoadOptions;
 use crate::wire::{TopicPartition, Uuid};
@@ -81,6 +81,9 @@ pub struct LogManager {
     /// Held while a checkpoint is written: two writers of one would take each other's temporary file away. False once
     /// the dirs may be another's.
     may_checkpoint: Mutex<bool>,
+    /// A hash of what each checkpoint was last written with: one that says the same need not be written.
+    written: Mutex<HashMap<PathBuf, u64>>,
+    hasher: RandomState,
 }
 
 #[derive(Default)]
@@ -121,6 +124,8 @@ impl LogManager {
             failures,
             changes: Mutex::default(),
             may_checkpoint: Mutex::new(true),
+            written: Mutex::default(),
+            hasher: RandomState::new(),
         };
         let mut survived = |dir: &LogDir, result| match result {
             Err(Error::Storage { source, .. }) => {
@@ -496,6 +501,8 @@ impl LogManager {
         if !*may_checkpoint {
             return;
         }
+        // A truncation lowers the checkpoint after the log: it must come after what is written here, or be seen by it.
+        let _checkpointing: Vec<_> = self.dirs.iter().map(|dir| dir.checkpointing.lock()).collect();
         let mut by_dir: HashMap<PathBuf, BTreeMap<TopicPartition, i64>> = HashMap::new();
         let logs = self.all_logs();
         for log in &logs {
@@ -508,8 +515,15 @@ impl LogManager {
         }
         for dir in self.online_dirs() {
             let offsets = by_dir.remove(dir.path()).unwrap_or_default();
-            if let Err(reason) = checkpoints::write_offsets(dir.path(), name, &offsets) {
-                dir.fail(&reason);
+            let (file, content) = (dir.path().join(name), self.hasher.hash_one(&offsets));
+            let mut written = self.written.lock();
+            if written.get(&file) == Some(&content) {
+                continue;
+            }
+            match checkpoints::write_offsets(dir.path(), name, &offsets) {
+                Ok(()) => drop(written.insert(file, content)),
+                Err(reason) if is_transient(&reason) => error!("{}: {reason}", file.display()),
+                Err(reason) => dir.fail(&reason),
             }
         }
     }

@@ -523,8 +523,7 @@ impl State {
         }
         active.become_inactive(path)?;
         self.take_snapshot(false)?;
-        let mut segment = Segment::create(&self.path, base, now_ms)?;
-        segment.jitter_ms = jitter(config.segment_jitter_ms, base, now_ms);
+        let segment = Segment::create(&self.path, base, now_ms)?;
         if config.preallocate {
             use rustix::fs::{FallocateFlags, fallocate};
             // Size kept: the blocks are there, and nobody takes zeros for batches.
@@ -575,17 +574,9 @@ fn roll_limits(config: &LogConfig) -> RollLimits {
     RollLimits {
         segment_bytes: config.segment_bytes,
         segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
         segment_index_bytes: config.segment_index_bytes,
     }
-}
-
-/// A number in `[0, max_ms)` that differs from segment to segment; nothing depends on its quality.
-fn jitter(max_ms: i64, base_offset: i64, now_ms: i64) -> i64 {
-    if max_ms <= 0 {
-        return 0;
-    }
-    let seed = (base_offset as u64 ^ (now_ms as u64).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    ((seed >> 1) % max_ms as u64) as i64
 }
 
 fn sync_leader_epochs(dir: &Path) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //!
 //! Hazards, and what guards against each:
 //! - A write cut short by a crash: lengths and CRC-32C of every batch beyond the recovery point.
+//! - A segment that lost its end while the next survived: offsets go on from one to the next, or the log ends there.
 //! - Index files that lag, lie, or are zeros: never trusted beyond the recovery point; checked for sanity below it.
 //! - A crash while the cleaner swaps segments: `.cleaned` files are dropped, `.swap` files completed.
 //! - A crash while files are deleted: `.deleted` is dropped; an index without a log too.
@@ -207,7 +208,11 @@ impl Loading<'_> {
                 write_snapshot(self.dir, &self.producers, next_offset, false)?;
                 snapshots.insert(next_offset);
             }
-            if lost > 0 && at >= unflushed {
+            // The end of this one may be lost though the next one is there: files are written in no order. Compacted
+            // logs have holes anyway.
+            let hole = !self.config.cleanup_policy.compact
+                && segments.get(at + 1).is_some_and(|next| next.base_offset > next_offset);
+            if (lost > 0 || hole) && at >= unflushed {
                 truncated_at = Some(at + 1);
                 break;
             }

@@ -143,6 +143,8 @@ impl Log {
         }
         state.truncate(&config, offset, now_ms).map_err(|error| self.broken(error))?;
         self.log_end_changed(&mut state);
+        drop(state);
+        self.lower_recovery_point(offset)?;
         Ok(true)
     }
 
@@ -160,7 +162,12 @@ impl Log {
         self.rolled.store(false, Ordering::Release);
         state.high_watermark = offset;
         self.log_end_changed(&mut state);
-        Ok(())
+        drop(state);
+        self.lower_recovery_point(offset)
+    }
+
+    fn lower_recovery_point(&self, offset: i64) -> Result<(), Error> {
+        self.log_dir().lower_recovery_point(&self.topic_partition, offset).map_err(|error| self.broken(error))
     }
 }
 

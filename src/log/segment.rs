@@ -6,6 +6,7 @@
 //! Source: `LogSegment`.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -65,8 +66,6 @@ pub(super) struct Segment {
     /// The first batch's largest timestamp, from which `segment.ms` counts; None: not looked up yet.
     first_timestamp: Option<i64>,
     created_ms: i64,
-    /// What jitter has taken off `segment.ms`.
-    pub jitter_ms: i64,
 }
 
 /// A segment's files could not be trusted and must be built anew from its `.log`.
@@ -107,7 +106,6 @@ impl Segment {
             max_timestamp: Some(TimestampOffset { timestamp: -1, offset: base_offset }),
             first_timestamp: Some(-1),
             created_ms: now_ms,
-            jitter_ms: 0,
         })
     }
 
@@ -155,7 +153,6 @@ impl Segment {
             max_timestamp: None,
             first_timestamp: None,
             created_ms,
-            jitter_ms: 0,
         };
         Ok((segment, unusable))
     }
@@ -247,10 +244,22 @@ impl Segment {
             _ => now_ms - self.created_ms,
         };
         Ok(self.size + size > u64::from(limits.segment_bytes)
-            || waited > limits.segment_ms - self.jitter_ms
+            || waited > limits.segment_ms - self.jitter_ms(dir, limits)
             || (self.offset_index.len() + 1) * offset_index::ENTRY > limits.segment_index_bytes as usize
             || (self.time_index.len() + 1) * time_index::ENTRY > limits.segment_index_bytes as usize
             || last_offset - self.base_offset > i64::from(i32::MAX))
+    }
+
+    /// What is taken off `segment.ms`, so that logs do not roll in step: less than `segment.jitter.ms`, the same for
+    /// a segment all its life, another for each.
+    fn jitter_ms(&self, dir: &Path, limits: &RollLimits) -> i64 {
+        let max = limits.segment_jitter_ms.min(limits.segment_ms);
+        if max <= 0 {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        (dir.file_name(), self.base_offset).hash(&mut hasher);
+        (hasher.finish() % max as u64) as i64
     }
 
     /// The offset after the last record. Reads headers from the last index entry on.
@@ -395,5 +404,6 @@ impl Segment {
 pub(super) struct RollLimits {
     pub segment_bytes: u32,
     pub segment_ms: i64,
+    pub segment_jitter_ms: i64,
     pub segment_index_bytes: u32,
 }

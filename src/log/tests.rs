@@ -319,6 +319,23 @@ fn segments_roll_by_size_and_time() {
     };
     assert_eq!([1000, 1100, 1101, 1150, 1202].map(at), [1, 1, 2, 2, 3]);
 
+    // With jitter some time in the last half, and not all in step.
+    let rolled_after = |partition| {
+        let config = LogConfig { segment_ms: 1000, segment_jitter_ms: 500, ..LogConfig::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let manager = open(dir.path(), &config);
+        let log = manager.create_log("t", partition, Uuid([7; 16]), config, 0).unwrap();
+        let at = |timestamp| {
+            let mut bytes = BatchBuilder::new();
+            bytes.append(timestamp, None, None, &[]);
+            log.append_as_leader(&mut bytes.finish(), 0, AppendOrigin::Client, 0).unwrap();
+            log.segment_count()
+        };
+        (0..).step_by(10).find(|timestamp| at(*timestamp) == 2).unwrap()
+    };
+    let after: BTreeSet<i64> = (0..5).map(rolled_after).collect();
+    assert!(after.len() > 1 && after.iter().all(|ms| (500..=1010).contains(ms)), "{after:?}");
+
     let error = {
         let (_dir, _manager, log) = fresh(&LogConfig { segment_bytes: 60, ..LogConfig::default() });
         log.append_as_leader(&mut batch(&["x"]), 0, AppendOrigin::Client, 0).unwrap_err()

@@ -343,3 +343,15 @@ fn a_log_that_lost_more_than_its_start_begins_anew_there() {
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (50, 50));
     assert_eq!(log.append_as_leader(&mut batch(&["x"]), 0, AppendOrigin::Client, 0).unwrap().first_offset, 50);
 }
+
+#[test]
+fn a_segment_that_lost_its_end_is_the_last_one() {
+    // 6 records a segment, 2 a batch: what is missing is a whole batch, so that nothing looks damaged.
+    let crashed = Crashed::new();
+    let path = crashed.dir.path().join("t-0/00000000000000000006.log");
+    let size = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(size / 3 * 2).unwrap();
+    let (_manager, log) = crashed.reopen();
+    assert_eq!(log.log_end_offset(), 10);
+    assert_eq!(values(&log, 0, 1 << 20), crashed.all[..10]);
+}

@@ -1,4 +1,4 @@
-//! A log against a `Vec`: random appends, rolls, flushes, truncations, orderly and disorderly restarts, and reads of
+//! A log against a `Vec`: random appends, rolls, flushes, truncations, retention, orderly and disorderly restarts, and reads of
 //! every kind, from a seed. A crash cuts or garbles what was not synced. A failing seed is printed;
 //! `OTTLA_LOG_SEED=n` runs that one alone, `OTTLA_LOG_SEEDS=n` more of them.
 
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use super::{create, open, values};
 use crate::log::*;
-use crate::wire::batch::{BatchBuilder, Compression};
+use crate::wire::batch::{Batch, BatchBuilder, Compression};
 
 /// SplitMix64: small, and the same everywhere.
 pub(crate) struct Random(pub u64);
@@ -109,7 +109,8 @@ impl Model {
                 self.start = to;
                 self.synced = self.synced.max(to);
             }
-            91..93 => self.truncate(),
+            91..92 => self.truncate(),
+            92..93 => self.retain(),
             93..95 => self.manager.checkpoint_recovery_points(),
             95..97 => self.restart(true),
             _ => self.restart(false),
@@ -207,10 +208,8 @@ impl Model {
         let replacement = tempfile::tempdir().unwrap();
         self.manager = open(replacement.path(), &self.config);
         self.log = create(&self.manager, &self.config);
-        let checkpoint = checkpoints::read_offsets(self.dir.path(), checkpoints::RECOVERY_POINTS).unwrap();
-        let point = checkpoint.get(&TopicPartition::new("t", 0)).copied().unwrap_or(0);
         if !clean && self.random.below(2) == 0 {
-            self.lose_what_was_not_synced(point);
+            self.lose_what_was_not_synced();
         }
         self.manager = open(self.dir.path(), &self.config);
         self.log = self.manager.log(&TopicPartition::new("t", 0)).unwrap();
@@ -219,7 +218,9 @@ impl Model {
             assert_eq!(end, self.end());
         } else {
             assert!(end >= self.synced.min(self.end()), "synced {} but the log ends at {end}", self.synced);
-            assert!(end == self.end() || self.records[end as usize].batch == end, "half a batch survived");
+            // All of a log that begins in the middle of a batch may be lost: it goes on there.
+            let whole = end == self.end() || self.records[end as usize].batch == end || end == self.start;
+            assert!(whole, "half a batch survived");
             self.cut_records(end);
             self.synced = self.log.recovery_point();
         }
@@ -227,35 +228,94 @@ impl Model {
         assert!(self.high_watermark <= end);
     }
 
-    /// The machine went down, not only the process: somewhere after the synced part the active segment is cut,
-    /// garbled, or zeros.
-    fn lose_what_was_not_synced(&mut self, checkpoint: i64) {
+    /// The machine went down, not only the process: of every segment what was not synced is cut, garbled or zeros, or
+    /// the segment is gone; so are the small files beside it.
+    fn lose_what_was_not_synced(&mut self) {
         let folder = self.dir.path().join("t-0");
         let mut bases: Vec<i64> = fs::read_dir(&folder)
             .unwrap()
             .filter_map(|entry| segment::offset_of(entry.unwrap().file_name().to_str().unwrap(), "log"))
             .collect();
         bases.sort();
-        let base = *bases.last().unwrap();
-        // Only a segment that holds nothing synced, so that any damage to it is fair.
-        if base < self.synced || base < checkpoint {
-            return;
+        for (at, base) in bases.iter().enumerate() {
+            let end = bases.get(at + 1).copied().unwrap_or(self.end());
+            if end <= self.synced && at + 1 < bases.len() {
+                continue;
+            }
+            let name = |suffix| folder.join(segment::file_name(*base, suffix));
+            if *base > self.synced && at > 0 && self.random.below(4) == 0 {
+                fs::remove_file(name("log")).unwrap();
+                continue;
+            }
+            let bytes = fs::read(name("log")).unwrap();
+            let mut keep = 0;
+            while let Ok((batch, _)) = Batch::split_first(&bytes[keep..]) {
+                if batch.next_offset() > self.synced {
+                    break;
+                }
+                keep += batch.size();
+            }
+            self.damage(&name("log"), keep as u64);
+            // Of an index nothing is sure as long as its segment is not.
+            for suffix in ["index", "timeindex"] {
+                if self.random.below(2) == 0 {
+                    self.damage(&name(suffix), 0);
+                }
+            }
+            let snapshot = name("snapshot");
+            if *base > self.synced && snapshot.exists() && self.random.below(2) == 0 {
+                self.damage(&snapshot, 0);
+            }
         }
-        let path = folder.join(segment::file_name(base, "log"));
+    }
+
+    /// From somewhere after `keep` on.
+    fn damage(&mut self, path: &Path, keep: u64) {
         let file = OpenOptions::new().write(true).open(path).unwrap();
         let len = file.metadata().unwrap().len();
-        let at = self.random.below(len + 1);
-        match self.random.below(3) {
+        if len < keep {
+            return;
+        }
+        let at = keep + self.random.below(len - keep + 1);
+        match self.random.below(4) {
             0 => file.set_len(at).unwrap(),
             1 => {
                 file.set_len(at).unwrap();
                 file.set_len(len + self.random.below(100)).unwrap();
             }
-            _ => {
+            2 => {
                 let garbage: Vec<u8> = (0..len - at).map(|_| self.random.next() as u8).collect();
                 file.write_all_at(&garbage, at).unwrap();
             }
+            _ => {}
         }
+    }
+
+    /// Everything that is committed and old enough or too much goes, segment by segment.
+    fn retain(&mut self) {
+        let config = LogConfig {
+            retention_ms: if self.random.below(2) == 0 { self.random.below(400) as i64 } else { -1 },
+            retention_bytes: if self.random.below(2) == 0 { self.random.below(6000) as i64 } else { -1 },
+            ..self.config.clone()
+        };
+        self.log.update_config(config.clone());
+        let size = self.log.size_bytes() as i64;
+        let deleted = self.log.delete_old_segments(self.now_ms).unwrap();
+        self.log.update_config(self.config.clone());
+        let start = self.log.log_start_offset();
+        assert!(start >= self.start && start <= self.high_watermark);
+        let too_old = |record: &Modelled| self.now_ms - record.timestamp > config.retention_ms;
+        if deleted > 0 && config.retention_bytes < 0 {
+            assert!(self.records[self.start as usize..start as usize].iter().all(too_old), "{config:?}");
+        }
+        if deleted > 0 && config.retention_ms < 0 {
+            assert!(size > config.retention_bytes && self.log.size_bytes() as i64 >= config.retention_bytes);
+        }
+        if config.retention_ms < 0 && config.retention_bytes < 0 {
+            assert_eq!(deleted, 0);
+        }
+        self.start = start;
+        self.synced = self.synced.max(start);
     }
 }
 
