@@ -97,11 +97,9 @@ impl Drop for Server {
 }
 
 async fn create(peer: &Peer, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
-    let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
-        name: name.to_string(),
-        value: Some(value.to_string()),
-        ..Default::default()
-    });
+    let configs = configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig { name: name.to_string(), value: Some(value.to_string()) });
     let topic = CreatableTopic {
         name: topic.to_owned(),
         num_partitions: partitions,
