@@ -259,8 +259,10 @@ async fn a_leader_asks_the_coordinator_on_another_broker_before_a_transaction_be
     let early = transactional(producer, 0, "early");
     let mut refused = outcome(&early).await;
     for _ in 0..200 {
-        // Until the leader has heard where the coordinator is.
-        if refused.0 != ErrorCode::NOT_ENOUGH_REPLICAS {
+        // Until the leader has heard of its topic, and where the coordinator is.
+        let not_yet =
+            [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::NOT_ENOUGH_REPLICAS];
+        if !not_yet.contains(&refused.0) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
